@@ -1,0 +1,58 @@
+# Everything starts from Python 3.11+ and make: `make demo` runs the main job, `make test` passes the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DASHBOARD ?= 1
+WORKSPACE ?= workspace
+# Tests on both cores; one thread each, so that they do not fight.
+WORKERS ?= 2
+QUICK := not system and not slow
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo dashboard test lint types check accept clean
+
+help:
+	@echo "make demo       run the main job on phantoms and open the dashboard (DASHBOARD=0 stops before it)"
+	@echo "make dashboard  open the dashboard on $(WORKSPACE)"
+	@echo "make test       every test that needs Python and make alone"
+	@echo "make check      lint, types and floors"
+	@echo "make accept     reproduce the long figures of docs/"
+	@echo "make clean      delete the environment and what tools left; never a workspace"
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Osler needs Python 3.11 or newer; name one with PYTHON=..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	@touch $@
+
+install: $(VENV)/installed
+
+demo: install
+	$(BIN)/osler demo --workspace $(WORKSPACE)
+ifneq ($(DASHBOARD),0)
+	$(BIN)/osler dashboard --workspace $(WORKSPACE)
+endif
+
+dashboard: install
+	$(BIN)/osler dashboard --workspace $(WORKSPACE)
+
+test: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "$(QUICK)"
+	@echo "Left out (they need programs or time; .ci/run runs them all):"
+	@$(BIN)/python -m pytest --collect-only -q -m "not ($(QUICK))" --no-header | grep '::' || true
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+check: lint types
+	$(BIN)/lint-imports
+
+accept: install
+	$(BIN)/osler sweep --out workspaces/sweep --resume
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

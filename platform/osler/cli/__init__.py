@@ -1,0 +1,1 @@
+"""The command line. Modules here import nothing heavy, so that `osler --help` stays quick."""

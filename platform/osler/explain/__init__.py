@@ -1,0 +1,1 @@
+"""Explanations: which concepts spoke for a finding, and the passage behind each."""

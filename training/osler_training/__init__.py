@@ -1,0 +1,1 @@
+"""What researchers run: phantoms, fitting, experiments under shift, the demonstration."""
