@@ -5,11 +5,14 @@ Rules: static is T = 1; heads receive `Features`; `clamp` is the only way to int
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self, runtime_checkable
 
 from osler.bottleneck.records import Array, BoolArray, ConceptState, Features, Output
 from osler_knowledge.bank import ConceptBank
+
+Tensors = dict[str, Array]
+Record = dict[str, Any]
 
 
 @runtime_checkable
@@ -21,16 +24,41 @@ class Encoder(Protocol):
         """SHA-256 that names weights and preprocessing: the key of every feature cache."""
         ...
 
-    def encode(self, images: Sequence[Array]) -> Features:
-        """Encode images, each (H, W) or (H, W, 3) in [0, 1], dense tissue bright."""
+    def encode(self, images: Sequence[Array], *, tokens: bool = False) -> Features:
+        """Encode images, each (H, W) or (H, W, 3) in [0, 1], dense tissue bright; with spatial `tokens` where asked."""
+        ...
+
+
+class Storable(Protocol):
+    """A part of a bottleneck that is stored as tensors and JSON; its kind is the name of its module."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The concepts it knows."""
+        ...
+
+    def to_artefact(self) -> tuple[Tensors, Record]:
+        """Return what to store."""
+        ...
+
+    @classmethod
+    def from_artefact(cls, tensors: Mapping[str, Array], record: Mapping[str, Any]) -> Self:
+        """Build it from what was stored."""
         ...
 
 
 @runtime_checkable
-class Scorer(Protocol):
+class Scorer(Storable, Protocol):
     """Features to concepts (grounding)."""
 
-    def score(self, features: Features, bank: ConceptBank) -> ConceptState: ...
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """Range of the values it gives, or None where they have none."""
+        ...
+
+    def score(self, features: Features, bank: ConceptBank) -> ConceptState:
+        """Score the concepts of `bank`, in its order."""
+        ...
 
     def clamp(self, state: ConceptState, mask: BoolArray, truth: Array) -> ConceptState:
         """Set the concepts under `mask` (B, C) to `truth` (B, C) in [0, 1]; an all-false mask is the identity."""
@@ -38,11 +66,26 @@ class Scorer(Protocol):
 
 
 @runtime_checkable
-class Head(Protocol):
+class Head(Storable, Protocol):
     """Concepts to class logits."""
 
-    def predict(self, state: ConceptState, features: Features) -> Output: ...
+    def predict(self, state: ConceptState, features: Features) -> Output:
+        """Conclude from concepts, whatever their order."""
+        ...
 
     def weights(self) -> Array | None:
-        """Weights (K, C), or None where the head is not linear in concepts."""
+        """Weights (K, C) in the order of `ids`, or None where the head is not linear in concepts."""
+        ...
+
+
+class StatePatch(Protocol):
+    """A change at one site, applied between scorer and head."""
+
+    @property
+    def site(self) -> str:
+        """The site where it holds."""
+        ...
+
+    def apply_state(self, state: ConceptState, site: str | None) -> ConceptState:
+        """Return the state as the head should see it; the very same state at any other site."""
         ...

@@ -12,8 +12,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+
 Array = NDArray[np.floating[Any]]
 BoolArray = NDArray[np.bool_]
+
+
+def columns(have: tuple[str, ...], want: tuple[str, ...], holder: str) -> NDArray[np.intp]:
+    """Return where each concept of `want` stands in `have`: what is stored per concept is found by its identifier.
+
+    Args:
+        have: Identifiers in the order of what is stored.
+        want: Identifiers in the order that is asked for.
+        holder: What the store is called in the error.
+
+    Raises:
+        OslerError: `unknown-concept`.
+    """
+    place = {one: number for number, one in enumerate(have)}
+    missing = [one for one in want if one not in place]
+    if missing:
+        raise OslerError(
+            Code.UNKNOWN_CONCEPT,
+            f"The {holder} knows nothing of {', '.join(repr(one) for one in missing[:5])}.",
+            "Use the concept bank that the model was fitted with.",
+        )
+    return np.array([place[one] for one in want], np.intp)
 
 
 @dataclass(frozen=True)
@@ -37,6 +62,7 @@ class Features:
     text_space: bool = False
 
     def __len__(self) -> int:
+        """Return B."""
         return len(self.pooled)
 
     def rows(self, index: NDArray[np.intp] | slice | BoolArray) -> Features:
@@ -60,11 +86,13 @@ class ConceptState:
         prob: Concept probabilities (B, T, C), or None.
         maps: Where each concept was seen (B, T, C, h, w), or None.
         clamped: Which values an intervention set (B, T, C).
+        ids: Identifiers of the concepts, in the order of the columns.
         aux: What a method keeps beside.
     """
 
     value: Array
     clamped: BoolArray
+    ids: tuple[str, ...]
     logit: Array | None = None
     prob: Array | None = None
     maps: Array | None = None

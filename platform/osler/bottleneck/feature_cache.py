@@ -1,0 +1,101 @@
+"""Features of images already seen, on disk; derived, so any file of it may be deleted or damaged at any time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from osler.bottleneck.protocols import Encoder
+from osler.bottleneck.records import Array, Features
+
+_BATCH = 64
+
+
+def image_key(content_sha256: str, record: Mapping[str, Any] | None = None) -> str:
+    """Name an image by the SHA-256 of its file and the record of how it was read (window, decoder); no identifier."""
+    text = json.dumps({"content": content_sha256, "record": dict(record or {})}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class FeatureCache:
+    """Features by image and encoder.
+
+    Attributes:
+        folder: Folder of the cache, such as `workspace.cache`.
+        encoder: The encoder that fills it.
+    """
+
+    folder: Path
+    encoder: Encoder
+
+    def features(self, keys: Sequence[str], read: Callable[[int], Array], *, tokens: bool = False) -> Features:
+        """Return the features of images, encoding those that the cache does not hold.
+
+        Args:
+            keys: Key of each image, by `image_key`.
+            read: Reads the image at an index of `keys`; called only where it must be encoded.
+            tokens: Also return spatial features.
+        """
+        rows = [self._load(key, tokens) for key in keys]
+        missing = [number for number, row in enumerate(rows) if row is None]
+        for start in range(0, len(missing), _BATCH):
+            batch = missing[start : start + _BATCH]
+            encoded = self.encoder.encode([read(number) for number in batch], tokens=tokens)
+            for place, number in enumerate(batch):
+                row = rows[number] = encoded.rows(slice(place, place + 1))
+                self._save(keys[number], row, tokens)
+        return _stacked([row for row in rows if row is not None]) if rows else self.encoder.encode([])
+
+    def _path(self, key: str) -> Path:
+        return self.folder / "features" / self.encoder.digest[:16] / key[:2] / f"{key}.safetensors"
+
+    def _load(self, key: str, tokens: bool) -> Features | None:
+        try:
+            with safe_open(self._path(key), framework="numpy") as stored:
+                held = json.loads(stored.metadata()["record"])
+                arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            return None
+        if held["sha256"] != _checksum(arrays) or (tokens and not held["asked_for_tokens"]):
+            return None
+        grid = None if held["grid"] is None else tuple(held["grid"])
+        spatial = arrays.get("tokens") if tokens else None
+        return Features(arrays["pooled"], spatial, grid if spatial is not None else None, text_space=held["text_space"])
+
+    def _save(self, key: str, row: Features, asked_for_tokens: bool) -> None:
+        arrays = {"pooled": row.pooled} | ({} if row.tokens is None else {"tokens": row.tokens})
+        held = {
+            "sha256": _checksum(arrays),
+            "grid": row.grid,
+            "text_space": row.text_space,
+            "asked_for_tokens": asked_for_tokens,
+        }
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_suffix(f".{os.getpid()}")
+        save_file(arrays, scratch, metadata={"record": json.dumps(held)})
+        os.replace(scratch, path)
+
+
+def _checksum(arrays: Mapping[str, Array]) -> str:
+    return hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
+
+
+def _stacked(rows: Sequence[Features]) -> Features:
+    tokens = [row.tokens for row in rows if row.tokens is not None]
+    return Features(
+        pooled=np.concatenate([row.pooled for row in rows]),
+        tokens=np.concatenate(tokens) if tokens else None,
+        grid=rows[0].grid,
+        text_space=rows[0].text_space,
+    )

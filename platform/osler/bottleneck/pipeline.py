@@ -1,0 +1,147 @@
+"""The pipeline of every method: encoder, bank, scorer, head, calibration, and what it remembers of its source."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from osler.bottleneck.calibration import Calibration
+from osler.bottleneck.protocols import Encoder, Head, Scorer, StatePatch, Storable
+from osler.bottleneck.records import Array, BoolArray, ConceptState, Features, Output, columns
+from osler.bottleneck.source import SourceReference
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+from osler_knowledge.bank import ConceptBank
+
+
+def kind_of(part: Storable) -> str:
+    """Return the kind of a scorer or a head: the name of its module."""
+    return type(part).__module__.rpartition(".")[2]
+
+
+@dataclass(frozen=True, eq=False)
+class Pipeline:
+    """A bottleneck ready to predict.
+
+    Attributes:
+        encoder: The encoder, or None where only features are predicted from.
+        encoder_digest: Digest of the encoder that the model was fitted with.
+        bank: The concepts; their order is the order of every state.
+        scorer: Features to concepts.
+        head: Concepts to logits.
+        classes: Names of the findings, in the order of the logits.
+        source: Moments and held-out states of the source.
+        calibration: Temperature and operating points.
+        patches: Changes by site.
+        notes: Who fitted it, how, from what: kept as it is, no part of the digest.
+    """
+
+    encoder: Encoder | None
+    encoder_digest: str
+    bank: ConceptBank
+    scorer: Scorer
+    head: Head
+    classes: tuple[str, ...]
+    source: SourceReference
+    calibration: Calibration = field(default_factory=Calibration)
+    patches: Mapping[str, StatePatch] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for holder, part in (("scorer", self.scorer), ("head", self.head), ("source reference", self.source)):
+            columns(part.ids, self.bank.ids, holder)
+            columns(self.bank.ids, part.ids, "bank")
+        if self.encoder is not None and self.encoder.digest != self.encoder_digest:
+            raise OslerError(
+                Code.MODEL_HASH_MISMATCH,
+                f"The model was fitted with encoder {self.encoder_digest[:12]}, this one is {self.encoder.digest[:12]}.",
+                "Load the encoder that the model names.",
+            )
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over encoder, bank, classes, scorer and head: whatever changes a logit at the source."""
+        parts: dict[str, Any] = {"encoder": self.encoder_digest, "bank": self.bank.digest, "classes": self.classes}
+        for name, part in (("scorer", self.scorer), ("head", self.head)):
+            tensors, record = part.to_artefact()
+            hashes = {key: [str(array.dtype), array.shape, _sha256(array)] for key, array in tensors.items()}
+            parts[name] = {"kind": kind_of(part), "record": record, "tensors": hashes}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def neutral(self) -> Array:
+        """Value of each concept that says nothing (C,), in the bank's order."""
+        return self.source.aligned(self.bank.ids).neutral
+
+    def head_weights(self) -> tuple[Array, Array]:
+        """Return weights (K, C) in the bank's order and the logits at the neutral state (K,).
+
+        Raises:
+            OslerError: `model-invalid` where the head is not linear in concepts.
+        """
+        weights = self.head.weights()
+        if weights is None:
+            raise OslerError(
+                Code.MODEL_INVALID, "The head is not linear in concepts.", "Use a method made for such heads."
+            )
+        weights = weights[:, columns(self.head.ids, self.bank.ids, "head")]
+        return weights, self.predict_values(self.neutral[None]).logits[0]
+
+    def predict(self, images: Sequence[Array], *, site: str | None = None) -> Output:
+        """Predict from images, each (H, W) or (H, W, 3) in [0, 1].
+
+        Raises:
+            OslerError: `part-missing` where the pipeline has no encoder; `input-range`.
+        """
+        if self.encoder is None:
+            raise OslerError(
+                Code.PART_MISSING, "The pipeline has no encoder.", "Give one to load_bottleneck, or predict features."
+            )
+        return self.predict_features(self.encoder.encode(images), site=site)
+
+    def predict_features(
+        self,
+        features: Features,
+        *,
+        site: str | None = None,
+        patch: StatePatch | None = None,
+        clamp: tuple[BoolArray, Array] | None = None,
+    ) -> Output:
+        """Predict from features: score, patch, clamp, conclude.
+
+        Args:
+            features: Features of B studies.
+            site: Where the studies come from. A patch changes nothing elsewhere, and nothing where no site is named.
+            patch: A patch to use instead of the pipeline's own.
+            clamp: Mask and truth (B, C) in the bank's order. A correction outweighs a patch: it is what was seen.
+        """
+        state = self.scorer.score(features, self.bank)
+        patch = patch if patch is not None else self.patches.get(site or "")
+        if patch is not None:
+            state = patch.apply_state(state, site)
+        if clamp is not None:
+            state = self.scorer.clamp(state, *clamp)
+        return self.head.predict(state, features)
+
+    def predict_values(self, values: Array) -> Output:
+        """Conclude from static concept values (B, C) in the bank's order."""
+        state = ConceptState(
+            value=values[:, None, :, None],
+            clamped=np.zeros((len(values), 1, values.shape[1]), np.bool_),
+            ids=self.bank.ids,
+        )
+        return self.head.predict(state, Features(pooled=np.zeros((len(values), 0))))
+
+    def with_patch(self, patch: StatePatch) -> Pipeline:
+        """Return the pipeline with a patch for its site; this one stays as it is."""
+        return replace(self, patches={**self.patches, patch.site: patch})
+
+
+def _sha256(array: Array) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()

@@ -1,0 +1,177 @@
+"""Applying the profile to a data set, every level of it, and to its file meta."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+from pydicom import dcmwrite
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.multival import MultiValue
+from pydicom.sr.codedict import codes
+from pydicom.uid import UID
+
+from osler import __version__
+from osler.deid.actions import TABLE_EDITION, Action, action_for
+from osler.deid.pseudonyms import Pseudonymizer, shift_date
+from osler.dicom.identifiers import mentions, patient_identifiers
+
+IMPLEMENTATION_CLASS_UID = "2.25.301942167354213977180921873254103310551"
+DICOM_ROOT = "1.2.840.10008."
+METHOD_CODES = {
+    "113100": "Basic Application Confidentiality Profile",
+    "113107": "Retain Longitudinal Temporal Information Modified Dates Option",
+}
+# Dates that say who somebody is rather than when something was done.
+_PERSONAL_DATES = frozenset({0x00100030, 0x00100032})
+_DATES = frozenset({"DA", "DT"})
+_TEXTS = frozenset({"AS", "CS", "DS", "IS", "LO", "SH"})
+_DUMMIES: dict[str, Any] = {"AS": "000Y", "DS": "0", "IS": "0", **dict.fromkeys(("FD", "FL", "SL", "SS", "UL", "US"), 0)}
+_DUMMY_TEXT = "REMOVED"
+
+
+def patient_key(dataset: Dataset, issuer: str) -> tuple[str, str]:
+    """Return what the pseudonym of a file's patient hangs on: number and issuer, or the study where there is no number.
+
+    Args:
+        dataset: The original header.
+        issuer: Who issued the number where the header does not say: the site.
+    """
+    number = str(dataset.get("PatientID") or "").strip()
+    if not number:
+        return str(dataset.get("StudyInstanceUID") or dataset.get("SOPInstanceUID") or ""), "study"
+    return number, str(dataset.get("IssuerOfPatientID") or issuer)
+
+
+def deidentify(dataset: Dataset, pseudonymizer: Pseudonymizer, *, issuer: str) -> None:
+    """De-identify a data set in place; pixel data and transfer syntax stay as they are.
+
+    Basic Application Level Confidentiality Profile with the option to retain longitudinal information with modified
+    dates (PS3.15 E.2, E.3.6). Whatever text is left and still repeats the patient's name, number or birth date is
+    emptied too.
+
+    Args:
+        dataset: A data set read from a file, with its file meta.
+        pseudonymizer: Source of pseudonyms.
+        issuer: See `patient_key`.
+    """
+    person = patient_key(dataset, issuer)
+    _Cleaner(pseudonymizer, pseudonymizer.days(*person), patient_identifiers(dataset)).clean(dataset)
+    pseudonym = pseudonymizer.patient(*person)
+    dataset.PatientID = pseudonym
+    dataset.PatientName = pseudonym
+    dataset.PatientIdentityRemoved = "YES"
+    dataset.DeidentificationMethod = [f"Osler {__version__}", f"PS3.15 E.1-1 {TABLE_EDITION}"]
+    dataset.DeidentificationMethodCodeSequence = [_code(value, meaning) for value, meaning in METHOD_CODES.items()]
+    dataset.LongitudinalTemporalInformationModified = "MODIFIED"
+    dataset.file_meta = _file_meta(dataset)
+    dataset.preamble = b"\0" * 128
+
+
+def to_bytes(dataset: Dataset) -> bytes:
+    """Encode a de-identified data set as a file; the same data set gives the same bytes.
+
+    Raises:
+        OslerError: `header-invalid` where a value that is kept cannot be encoded.
+    """
+    buffer = BytesIO()
+    try:
+        dcmwrite(buffer, dataset, enforce_file_format=True)
+    except Exception as error:
+        raise OslerError(
+            Code.HEADER_INVALID,
+            f"A value of the header cannot be written back ({type(error).__name__}).",
+            "Have the source repair the header and send it again.",
+        ) from None
+    return buffer.getvalue()
+
+
+class _Cleaner:
+    """Walks one file's data set with that patient's pseudonyms."""
+
+    def __init__(self, pseudonymizer: Pseudonymizer, days: int, identifiers: frozenset[str]) -> None:
+        self._pseudonymizer = pseudonymizer
+        self._days = days
+        self._identifiers = identifiers
+
+    def clean(self, dataset: Dataset) -> None:
+        for tag in list(dataset.keys()):
+            element = _element(dataset, tag)
+            action = Action.REMOVE if element is None else action_for(element.tag, element.VR)
+            if element is None or action is Action.REMOVE:
+                del dataset[tag]
+            elif element.VR == "SQ":
+                self._clean_sequence(element, action)
+            else:
+                self._clean_element(element, action)
+
+    def _clean_sequence(self, element: DataElement, action: Action) -> None:
+        if action in (Action.EMPTY, Action.DUMMY):
+            element.value = []
+            return
+        for item in element.value or ():
+            self.clean(item)
+
+    def _clean_element(self, element: DataElement, action: Action) -> None:
+        if element.tag in _PERSONAL_DATES:
+            element.value = None
+        elif element.VR in _DATES:
+            element.value = _mapped(element.value, lambda text: shift_date(text, self._days))
+        elif element.VR == "UI":
+            element.value = _mapped(element.value, self._uid) if action is not Action.KEEP else element.value
+        elif element.VR == "TM":
+            pass  # the option keeps the time of day; only days move
+        elif action is Action.EMPTY:
+            element.value = None
+        elif action is Action.DUMMY:
+            element.value = _DUMMIES.get(element.VR, b"" if element.VR.startswith("O") else _DUMMY_TEXT)
+        elif element.VR in _TEXTS and mentions(_joined(element.value), self._identifiers):
+            element.value = None
+
+    def _uid(self, original: str) -> str:
+        return original if original.startswith(DICOM_ROOT) or not original else self._pseudonymizer.uid(original)
+
+
+def _element(dataset: Dataset, tag: Any) -> DataElement | None:
+    """Return an element, None where its value cannot be read: then it cannot be judged and does not stay."""
+    try:
+        element = dataset[tag]
+        _ = element.value
+    except Exception:  # pydicom answers a malformed value with errors of many kinds
+        return None
+    return element
+
+
+def _mapped(value: Any, change: Any) -> Any:
+    """Change each of an element's values."""
+    if value is None:
+        return None
+    if isinstance(value, (MultiValue, list)):
+        return [change(str(item)) for item in value]
+    return change(str(value))
+
+
+def _joined(value: Any) -> str:
+    return "\\".join(map(str, value)) if isinstance(value, (MultiValue, list)) else str(value)
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue = value
+    item.CodingSchemeDesignator = "DCM"
+    item.CodeMeaning = meaning
+    return item
+
+
+def _file_meta(dataset: Dataset) -> FileMetaDataset:
+    """Write file meta anew: application entity titles and private information of the sender have no place in it."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = UID(dataset.file_meta.TransferSyntaxUID)
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = "OSLER"
+    return meta

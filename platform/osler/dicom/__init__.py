@@ -1,0 +1,1 @@
+"""Reading DICOM: headers without pixels, pixels with their history, views."""

@@ -1,0 +1,80 @@
+"""Which decoder turns a transfer syntax into pixels: pinned, so that one file gives one picture, and recorded."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+from pydicom.pixels import get_decoder
+from pydicom.uid import UID, AllTransferSyntaxes, RLELossless
+
+# pylibjpeg first for JPEG 2000: Pillow's reader takes no signed and few 16-bit images. RLE prefers the compiled reader.
+PREFERENCE = ("pyjpegls", "pylibjpeg", "pillow", "gdcm", "pydicom")
+NATIVE = "native"
+
+
+@cache
+def decoder_plugin(transfer_syntax: str) -> str:
+    """Return the plugin that decodes a transfer syntax, `native` where nothing is compressed.
+
+    Raises:
+        OslerError: `decoder-missing` where no installed plugin does.
+    """
+    uid = UID(transfer_syntax)
+    if uid.is_transfer_syntax and not uid.is_compressed:
+        return NATIVE
+    try:
+        available = get_decoder(uid).available_plugins
+    except NotImplementedError:
+        available = ()
+    for plugin in PREFERENCE:
+        if plugin in available:
+            return plugin
+    raise OslerError(
+        Code.DECODER_MISSING,
+        f"No installed decoder reads the transfer syntax {uid.name}.",
+        "Install one that does (`osler doctor` lists them), or have the source send it uncompressed.",
+    )
+
+
+def has_decoder(transfer_syntax: str) -> bool:
+    """Return whether some installed decoder takes a transfer syntax."""
+    try:
+        decoder_plugin(transfer_syntax)
+    except OslerError:
+        return False
+    return True
+
+
+@cache
+def decoder_label(transfer_syntax: str) -> str:
+    """Return the plugin with the version of the code behind it, such as `pylibjpeg (pylibjpeg-openjpeg 2.6.0)`."""
+    plugin = decoder_plugin(transfer_syntax)
+    names = {NATIVE: "pydicom", "gdcm": "python-gdcm"}
+    if plugin == "pylibjpeg":
+        names[plugin] = "pylibjpeg-rle" if transfer_syntax == RLELossless else "pylibjpeg-openjpeg"
+    distribution = names.get(plugin, plugin)
+    try:
+        return f"{plugin} ({distribution} {version(distribution)})"
+    except PackageNotFoundError:
+        return f"{plugin} ({distribution}, unknown version)"
+
+
+def decoder_table() -> dict[str, str | None]:
+    """Return each image transfer syntax by name with its decoder's label; None where none is installed."""
+    table: dict[str, str | None] = {}
+    for uid in AllTransferSyntaxes:
+        if not uid.is_compressed or _is_decodable_in_principle(uid):
+            table[uid.name] = decoder_label(uid) if has_decoder(uid) else None
+    return table
+
+
+def _is_decodable_in_principle(uid: UID) -> bool:
+    """Return whether the syntax is one of images: those of video and documents have no decoder at all."""
+    try:
+        get_decoder(uid)
+    except NotImplementedError:
+        return False
+    return True

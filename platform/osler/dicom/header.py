@@ -1,0 +1,183 @@
+"""Reading headers: no pixels are touched, and whatever cannot be read becomes a refusal with a code.
+
+`force=True` is never used: a file without the DICOM marker is not guessed at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+from osler_contracts.headers import KEYWORDS
+from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import FileDataset
+from pydicom.encaps import parse_fragments
+from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
+
+from osler.dicom.decoders import has_decoder
+from osler.dicom.identifiers import private_identifier
+from osler.dicom.pixels import decoded_length
+from osler.dicom.refusals import from_header_error, refusal
+
+UNDEFINED_LENGTH = 0xFFFFFFFF
+_PIXEL_ELEMENTS = (0x0008, 0x0009, 0x0010)  # of group 7FE0: float, double float, integer
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of a file before its pixels are read.
+
+    Attributes:
+        sha256: Hash of the file's content.
+        row: Values for the header table of `osler_contracts.headers`, without the key.
+        warnings: What pydicom found wrong with values, by kind only.
+    """
+
+    sha256: str
+    row: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hash of a file's content; `unreadable` where it is no regular file or cannot be read."""
+    try:
+        if not path.is_file():
+            raise refusal(Code.UNREADABLE, "It is not a regular file, or a link that leads nowhere.")
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise from_header_error(error) from None
+
+
+def read_header(path: Path) -> Header:
+    """Read a file's header and lay it out for the data contract.
+
+    Raises:
+        OslerError: `unreadable`, `not-dicom`, `truncated`, `no-pixels` (a DICOMDIR) or `header-invalid`. All other
+            judgement, missing pixels included, is left to the contract.
+    """
+    digest = sha256_of(path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with path.open("rb") as stream:
+                dataset = dcmread(stream, stop_before_pixels=True)
+                row = header_row(dataset, _pixel_element(stream, dataset))
+        except Exception as error:
+            raise error if isinstance(error, OslerError) else from_header_error(error) from None
+    return Header(digest, row, tuple(sorted({item.category.__name__ for item in caught})))
+
+
+@dataclass(frozen=True)
+class PixelElement:
+    """The pixel data element as found: length in bytes, None where it is encapsulated."""
+
+    length: int | None
+
+
+def header_row(dataset: FileDataset, pixels: PixelElement | None) -> dict[str, Any]:
+    """Lay a header out as a row of the header table.
+
+    Raises:
+        OslerError: `no-pixels` for a DICOMDIR, `header-invalid` without a transfer syntax.
+    """
+    meta = dataset.file_meta
+    if meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+        raise refusal(Code.NO_PIXELS, "The file is a DICOMDIR, the directory of a medium, and holds no image.")
+    syntax = meta.get("TransferSyntaxUID")
+    if not syntax:
+        raise refusal(Code.HEADER_INVALID, "The file does not name its transfer syntax.")
+    row = {column: _value(dataset, keyword) for column, keyword in KEYWORDS.items()}
+    expected = decoded_length(dataset)
+    length = pixels.length if pixels is not None and not syntax.is_compressed else None
+    return row | {
+        "transfer_syntax_uid": str(syntax),
+        "pixel_data_present": pixels is not None,
+        "pixel_data_length": length,
+        "pixel_length_expected": None if length is None else _native_length(dataset, expected),
+        "decoded_length": expected,
+        "decoder_available": has_decoder(syntax),
+        "private_identifier": private_identifier(dataset),
+    }
+
+
+def _value(dataset: FileDataset, keyword: str) -> object:
+    """Return one value as the table takes it; what cannot be read counts as text that no clause will accept."""
+    try:
+        value = dataset.get(keyword)
+    except Exception:  # pydicom answers a malformed value with errors of many kinds
+        return "unreadable"
+    return [str(item) for item in value] if hasattr(value, "append") else value if value is None else str(value)
+
+
+def _native_length(dataset: FileDataset, expected: int | None) -> int | None:
+    """Return the bytes that uncompressed pixel data takes up in the file: even, and a third less for YBR_FULL_422."""
+    if expected is None:
+        return None
+    if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
+        expected = expected // 3 * 2
+    return expected + expected % 2
+
+
+def _pixel_element(stream: BinaryIO, dataset: FileDataset) -> PixelElement | None:
+    """Look at the element that stopped the reader, without reading its value.
+
+    Raises:
+        OslerError: `truncated` where compressed fragments, or the header itself, end before they should.
+    """
+    if dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        return _deflated_pixel_element(stream)
+    implicit, little = dataset.original_encoding
+    order = "little" if little else "big"
+    size = os.fstat(stream.fileno()).st_size
+    start = stream.read(12)
+    group, element = (int.from_bytes(start[at : at + 2], order) for at in (0, 2))
+    if group != 0x7FE0 or element not in _PIXEL_ELEMENTS:
+        _check_end(dataset, size)
+        return None
+    if implicit:
+        stream.seek(-4, os.SEEK_CUR)
+    length = int.from_bytes(start[4:8] if implicit else start[8:12], order)
+    if length != UNDEFINED_LENGTH:
+        return PixelElement(min(length, size - stream.tell()))
+    _check_fragments(stream, size)
+    return PixelElement(None)
+
+
+def _deflated_pixel_element(stream: BinaryIO) -> PixelElement | None:
+    """Inflate the whole file: where the pixels start cannot be known otherwise."""
+    stream.seek(0)
+    dataset = dcmread(stream)
+    found = next((dataset[0x7FE0, element] for element in _PIXEL_ELEMENTS if (0x7FE0, element) in dataset), None)
+    return None if found is None else PixelElement(len(found.value or b""))
+
+
+def _check_fragments(stream: BinaryIO, size: int) -> None:
+    """Walk the fragments (PS3.5 A.4): each must lie within the file, and at least one must follow the offset table."""
+    try:
+        count, offsets = parse_fragments(stream)
+    except ValueError:
+        raise refusal(Code.TRUNCATED) from None
+    if count:
+        stream.seek(offsets[-1] + 4)
+        end = stream.tell() + 4 + int.from_bytes(stream.read(4), "little")
+        if end > size:
+            raise refusal(Code.TRUNCATED)
+    if count < 2:
+        raise refusal(Code.TRUNCATED, "The compressed pixel data holds no fragment.")
+
+
+def _check_end(dataset: FileDataset, size: int) -> None:
+    """Refuse a file whose last element does not end where the file does (`truncated`)."""
+    tags = sorted(dataset.keys())
+    last = dataset.get_item(tags[-1]) if tags else None
+    if isinstance(last, RawDataElement) and last.length != UNDEFINED_LENGTH and last.value_tell + last.length != size:
+        raise refusal(Code.TRUNCATED)

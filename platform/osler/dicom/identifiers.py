@@ -1,0 +1,100 @@
+"""What identifies the patient of a file, and where else the file says it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+
+_TEXT = ("PatientID", "OtherPatientIDs", "AccessionNumber", "PatientTelephoneNumbers", "MedicalRecordLocator")
+_NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName")
+# Words that stand in name and number fields of test files and say nothing of anybody.
+_EMPTY_WORDS = frozenset({"anonymous", "anonymized", "anon", "patient", "unknown", "none", "null", "test", "name", "removed"})
+_SHORTEST_WORD = 3
+_SHORTEST_NUMBER = 4
+# In long binary values three given letters turn up by chance.
+_BULK = 1024
+_SHORTEST_IN_BULK = 5
+
+
+def patient_identifiers(dataset: Dataset) -> frozenset[str]:
+    """Return the patient's own words and numbers in a header, in lower case.
+
+    Name components of three letters or more, numbers of four characters or more, and the birth date in the usual ways
+    of writing it. Other Patient IDs Sequence is read too.
+    """
+    found = {word for keyword in _NAMES for text in _values(dataset, keyword) for word in re.split(r"[\^=,\s]+", text)}
+    found = {word for word in found if len(word) >= _SHORTEST_WORD}
+    sources = [dataset, *(dataset.get("OtherPatientIDsSequence") or ())]
+    found |= {
+        text for source in sources for key in _TEXT for text in _values(source, key) if len(text) >= _SHORTEST_NUMBER
+    }
+    for text in _values(dataset, "PatientBirthDate"):
+        if re.fullmatch("[0-9]{8}", text):
+            year, month, day = text[:4], text[4:6], text[6:]
+            found |= {text, f"{year}-{month}-{day}", f"{day}.{month}.{year}", f"{month}/{day}/{year}", f"{day}/{month}/{year}"}
+    return frozenset(word for word in (item.lower() for item in found) if word not in _EMPTY_WORDS)
+
+
+def mentions(text: str, identifiers: frozenset[str]) -> bool:
+    """Return whether a text repeats one of the identifiers as a word, letters in either case."""
+    return bool(identifiers) and _pattern(identifiers).search(text.lower()) is not None
+
+
+def private_identifier(dataset: Dataset) -> bool:
+    """Return whether a private element, at any level, repeats what identifies the patient."""
+    identifiers = patient_identifiers(dataset)
+    long = frozenset(word for word in identifiers if len(word) >= _SHORTEST_IN_BULK)
+    return any(
+        mentions(text, identifiers if len(text) <= _BULK else long)
+        for text in map(_as_text, _private(dataset) if identifiers else ())
+    )
+
+
+def _values(dataset: Dataset, keyword: str) -> list[str]:
+    """Return the values of one element as stripped texts; none where it is absent or cannot be read."""
+    try:
+        value = dataset.get(keyword)
+    except Exception:  # pydicom answers a malformed value with errors of many kinds
+        return []
+    if value is None:
+        return []
+    items = value if isinstance(value, (list, tuple)) or hasattr(value, "append") else [value]
+    return [text for item in items if (text := str(item).strip())]
+
+
+@lru_cache(maxsize=64)
+def _pattern(identifiers: frozenset[str]) -> re.Pattern[str]:
+    words = "|".join(re.escape(word) for word in sorted(identifiers))
+    return re.compile(rf"(?<![^\W_])(?:{words})(?![^\W_])")
+
+
+def _private(dataset: Dataset, inside: bool = False) -> Iterator[DataElement]:
+    """Walk the private elements, and everything inside private sequences."""
+    for tag in list(dataset.keys()):
+        try:
+            element = dataset[tag]
+        except Exception:  # one malformed element does not hide the others
+            continue
+        private = inside or element.tag.is_private
+        if element.VR == "SQ":
+            for item in element.value or ():
+                yield from _private(item, private)
+        elif private:
+            yield element
+
+
+def _as_text(element: DataElement) -> str:
+    """Return a value as text; bytes as UTF-8 where they are, else as Latin-1, which never fails and keeps ASCII."""
+    value = element.value
+    if isinstance(value, (bytes, bytearray)):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return value.decode("latin-1")
+    if isinstance(value, (list, tuple)) or hasattr(value, "append"):
+        return "\\".join(str(item) for item in value)
+    return str(value)

@@ -1,0 +1,82 @@
+"""Turning what pydicom raises into a refusal with a stable code, told without any value of the file."""
+
+from __future__ import annotations
+
+from pydicom.errors import BytesLengthException, InvalidDicomError
+
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError, from_os_error
+
+# What a refused file means and what to do about it; `osler quarantine explain` prints it.
+EXPLANATIONS: dict[Code, tuple[str, str]] = {
+    Code.ABSURD_SIZE: (
+        "The header promises more pixels than any accepted image has.",
+        "Check Rows, Columns and Number of Frames at the source.",
+    ),
+    Code.CONFLICTING_DUPLICATE: (
+        "Another file with the same SOP Instance UID and a different content is in the archive already.",
+        "Find out at the source which one is right; to take this one, remove the other from the source.",
+    ),
+    Code.DECODER_MISSING: (
+        "No installed decoder reads this transfer syntax.",
+        "Install one that does (`osler doctor` lists them), or have the source send it uncompressed.",
+    ),
+    Code.HEADER_INVALID: (
+        "The header breaks the standard in a way that leaves the image without a safe reading.",
+        "Have the source repair the header and send it again.",
+    ),
+    Code.NO_PIXELS: (
+        "The file is DICOM but holds no pixel data: a report, a plan, a directory (DICOMDIR), a waveform.",
+        "Nothing, unless an image was expected: then export it again with its pixels.",
+    ),
+    Code.NOT_DICOM: (
+        "The file has no DICOM marker behind its preamble (PS3.10 7.1).",
+        "Take files of other kinds out of the folder, or wrap images with `osler dicomize`.",
+    ),
+    Code.PIXELS_UNDECODABLE: (
+        "The pixel data cannot be decoded.",
+        "Export the file again, uncompressed if the source can.",
+    ),
+    Code.TRUNCATED: (
+        "The file ends before its content does: a transfer was cut off.",
+        "Send the file again.",
+    ),
+    Code.UNREADABLE: (
+        "The file cannot be read at all.",
+        "Check the path, its permissions and the disk.",
+    ),
+}
+
+
+def refusal(code: Code, message: str | None = None) -> OslerError:
+    """Return the refusal of a code, with its standing mend and a message of its own if one is given."""
+    meaning, mend = EXPLANATIONS[code]
+    return OslerError(code, message or meaning, mend)
+
+
+def from_header_error(error: Exception) -> OslerError:
+    """Map what reading a header raised."""
+    if isinstance(error, OslerError):
+        return error
+    if isinstance(error, InvalidDicomError):
+        return refusal(Code.NOT_DICOM)
+    if isinstance(error, (EOFError, BytesLengthException)):
+        return refusal(Code.TRUNCATED)
+    if isinstance(error, OSError):
+        mapped = from_os_error(error)
+        return mapped if mapped.code is Code.DISK_FULL else refusal(Code.UNREADABLE, _named(Code.UNREADABLE, error))
+    return refusal(Code.HEADER_INVALID, _named(Code.HEADER_INVALID, error))
+
+
+def from_pixel_error(error: Exception) -> OslerError:
+    """Map what decoding pixels raised: AttributeError for a missing element, ValueError for a length, and the like."""
+    if isinstance(error, (OslerError, OSError)):
+        return from_header_error(error)
+    if isinstance(error, MemoryError):
+        return refusal(Code.ABSURD_SIZE, "The pixels do not fit into memory.")
+    return refusal(Code.PIXELS_UNDECODABLE, _named(Code.PIXELS_UNDECODABLE, error))
+
+
+def _named(code: Code, error: Exception) -> str:
+    """Name the kind of error only: its text may quote the file."""
+    return f"{EXPLANATIONS[code][0]} ({type(error).__name__})"

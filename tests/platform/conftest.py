@@ -1,0 +1,112 @@
+"""A tiny encoder and a small bottleneck, made once a session; no file is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from osler.bottleneck.encoders.open_clip import OpenClipEncoder, build_model, save_encoder
+from osler.bottleneck.encoders.preprocess import Preprocess
+from osler.bottleneck.encoders.vocabulary import Vocabulary
+from osler.bottleneck.heads.linear import LinearHead
+from osler.bottleneck.pipeline import Pipeline
+from osler.bottleneck.scorers.logistic import LogisticScorer
+from osler.bottleneck.source import SourceReference
+from osler_knowledge.bank import Citation, Concept, ConceptBank, PriorEvidence
+
+SENTENCES = ["The heart is enlarged.", "No pleural effusion; the lungs are clear.", "Basal opacity at 2.5 cm?"]
+CLASSES = ("heart_failure", "pneumonia", "normal")
+
+
+def _bank(count: int) -> ConceptBank:
+    """Build a bank of `count` concepts with a prior in every state."""
+    passage = "Air bronchograms within an opacity speak for pneumonia."
+    citation = Citation("airspace", "Airspace disease", passage, 0, len(passage), ("A textbook, 2020",))
+    concepts = tuple(
+        Concept(
+            id=f"concept_{number}",
+            name=f"concept {number}",
+            question=f"Is concept {number} there?",
+            region="lung",
+            citation=citation,
+            prior={CLASSES[number % 3]: PriorEvidence((number % 3) - 1, 0.9, citation)},
+        )
+        for number in range(count)
+    )
+    return ConceptBank("test", "1", "DX", CLASSES, concepts)
+
+
+def _pipeline(width: int, count: int = 5, seed: int = 0, encoder: OpenClipEncoder | None = None) -> Pipeline:
+    """Build a bottleneck with random weights over features of a width."""
+    draw = np.random.default_rng(seed)
+    ids = _bank(count).ids
+    y = np.arange(60) % 3
+    values = draw.uniform(size=(60, count))
+    return Pipeline(
+        encoder=encoder,
+        encoder_digest="0" * 64 if encoder is None else encoder.digest,
+        bank=_bank(count),
+        scorer=LogisticScorer(
+            ids, draw.normal(size=(count, width)) * 3, draw.normal(size=count), np.tile([-2.0, 3.0], (count, 1))
+        ),
+        head=LinearHead(ids, draw.normal(size=(3, count)), draw.normal(size=3)),
+        classes=CLASSES,
+        source=SourceReference.measure(ids, values, y, values[:30], y[:30], classes=3, site="a"),
+    )
+
+
+def _encoder(folder: Path, vision: dict[str, object]) -> OpenClipEncoder:
+    """Write an encoder with random weights and a vocabulary of a few words, and load it again."""
+    vocabulary = Vocabulary.build(SENTENCES, size=40, context_length=12)
+    text = {"context_length": 12, "vocab_size": len(vocabulary), "width": 16, "heads": 2, "layers": 1}
+    config = {"embed_dim": 24, "vision_cfg": vision, "text_cfg": text}
+    torch.manual_seed(0)
+    model = build_model(config)
+    size = vision["image_size"]
+    assert isinstance(size, int)
+    preprocess = Preprocess(size=size)
+    return save_encoder(model, folder, model_cfg=config, preprocess=preprocess, vocabulary=vocabulary, card="# Tiny\n")
+
+
+@pytest.fixture(scope="session")
+def make_bank() -> Callable[..., ConceptBank]:
+    """Return a maker of banks of `count` concepts."""
+    return _bank
+
+
+@pytest.fixture(scope="session")
+def make_pipeline() -> Callable[..., Pipeline]:
+    """Return a maker of bottlenecks with random weights."""
+    return _pipeline
+
+
+@pytest.fixture(scope="session")
+def make_encoder() -> Callable[..., OpenClipEncoder]:
+    """Return a maker of encoders with random weights."""
+    return _encoder
+
+
+@pytest.fixture(scope="session")
+def resnet_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a tiny ModifiedResNet."""
+    folder = tmp_path_factory.mktemp("encoders") / "resnet"
+    _encoder(folder, {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": 64})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def encoder(resnet_folder: Path) -> OpenClipEncoder:
+    """Return the tiny ModifiedResNet, loaded."""
+    return OpenClipEncoder.from_folder(resnet_folder)
+
+
+@pytest.fixture(scope="session")
+def images() -> list[np.ndarray]:
+    """Return grey images of several sizes, and one in colour."""
+    draw = np.random.default_rng(3)
+    shapes = [(70, 50), (64, 64), (90, 100), (64, 64, 3)]
+    return [draw.uniform(size=shape).astype(np.float32) for shape in shapes]

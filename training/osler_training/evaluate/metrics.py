@@ -1,0 +1,99 @@
+"""Metrics of classifiers, each as a function of sample weights, so that one bootstrap serves them all.
+
+Every metric takes `y` (n,), class probabilities `prob` (n, K) and `weights` (R, n), and returns R values: one for each row
+of weights. A row of ones gives the point estimate; rows of counts give bootstrap replicates. A metric that a row of weights
+leaves undefined (a class that was not drawn) is NaN there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from osler.bottleneck.records import Array
+
+Labels = NDArray[np.intp]
+Metric = Callable[[Labels, Array, Array], Array]
+BINS = 15
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(part / whole, dtype=float)
+
+
+def correct(y: Labels, prob: Array) -> Array:
+    """Return 1 where the most probable class (the first among equals) is the true one (n,)."""
+    return (prob.argmax(1) == y).astype(float)
+
+
+def accuracy(y: Labels, prob: Array, weights: Array) -> Array:
+    """Share of right predictions."""
+    return _ratio(weights @ correct(y, prob), weights.sum(1))
+
+
+def class_accuracies(y: Labels, prob: Array, weights: Array) -> Array:
+    """Recall of each class (R, K); NaN where a class has no weight."""
+    member = np.eye(prob.shape[1])[y]
+    return _ratio(weights @ (member * correct(y, prob)[:, None]), weights @ member)
+
+
+def balanced_accuracy(y: Labels, prob: Array, weights: Array) -> Array:
+    """Mean recall over the classes; NaN where one of them was not drawn."""
+    return np.asarray(class_accuracies(y, prob, weights).mean(1))
+
+
+def worst_class_accuracy(y: Labels, prob: Array, weights: Array) -> Array:
+    """Recall of the class that fares worst."""
+    return np.asarray(class_accuracies(y, prob, weights).min(1))
+
+
+def binary_auroc(positive: NDArray[Any], score: Array, weights: Array) -> Array:
+    """Area under the ROC curve: P(score of a positive > score of a negative), ties counting half.
+
+    Args:
+        positive: True for positives (n,).
+        score: Scores (n,).
+        weights: Sample weights (R, n).
+    """
+    order = np.argsort(score, kind="stable")
+    starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf) > 0)  # where each level of tied scores begins
+    up, down = (
+        np.add.reduceat((weights * side)[:, order], starts, axis=1) for side in (positive, 1 - np.asarray(positive, float))
+    )
+    below = np.cumsum(down, axis=1) - down
+    return _ratio((up * (below + down / 2)).sum(1), up.sum(1) * down.sum(1))
+
+
+def auroc(y: Labels, prob: Array, weights: Array) -> Array:
+    """AUROC: of class 1 where K = 2, the mean of one class against the rest where K > 2."""
+    if prob.shape[1] == 2:
+        return binary_auroc(y == 1, prob[:, 1], weights)
+    return np.asarray(np.mean([binary_auroc(y == k, prob[:, k], weights) for k in range(prob.shape[1])], axis=0))
+
+
+def ece(y: Labels, prob: Array, weights: Array) -> Array:
+    """Expected calibration error of the winning class: 15 bins of equal width, `sum |B|/n |acc - conf|`."""
+    confidence = prob.max(1)
+    # Bins are closed on the right, as in Guo et al. 2017, so that a confidence of 1 has a bin.
+    bins = np.eye(BINS)[np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)]
+    excess = weights @ (bins * (correct(y, prob) - confidence)[:, None])
+    return _ratio(np.abs(excess).sum(1), weights.sum(1))
+
+
+def brier(y: Labels, prob: Array, weights: Array) -> Array:
+    """Brier score: the squared error summed over the classes, in [0, 2]."""
+    return _ratio(weights @ ((prob - np.eye(prob.shape[1])[y]) ** 2).sum(1), weights.sum(1))
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "worst_class_accuracy": worst_class_accuracy,
+    "auroc": auroc,
+    "ece": ece,
+    "brier": brier,
+}

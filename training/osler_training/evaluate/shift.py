@@ -1,0 +1,77 @@
+"""In-domain against out-of-domain, with intervals: ID, OOD, gap, Avg (M1)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from osler.bottleneck.records import Array
+from osler_training.evaluate.bootstrap import Estimate, average, estimate, gap, patient_weights
+from osler_training.evaluate.metrics import METRICS, Labels, Metric, accuracy
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Class probabilities on one test set.
+
+    Attributes:
+        prob: Class probabilities (n, K).
+        y: True classes (n,).
+        patients: Pseudonyms of the patients (n,).
+    """
+
+    prob: Array
+    y: Labels
+    patients: tuple[str, ...]
+
+    def estimate(self, metric: Metric = accuracy, *, seed: int) -> Estimate:
+        """Return a metric with its patient bootstrap; the same seed pairs methods that met the same patients."""
+        return estimate(metric, self.y, self.prob, patient_weights(self.patients, seed=seed))
+
+
+@dataclass(frozen=True)
+class ShiftRecord:
+    """What one method reached on both sides of a shift; accuracies are fractions.
+
+    Attributes:
+        method: Name of the method.
+        id: Accuracy in domain.
+        ood: Accuracy out of domain.
+        gap: |id - ood|.
+        avg: (id + ood) / 2.
+        ci: 95% interval of each of the four, by bootstrap over patients; those of gap and avg draw both sets jointly.
+        more: The other metrics by domain, `{"id": {"auroc": {"value": .., "ci": [..]}}, "ood": ..}`.
+    """
+
+    method: str
+    id: float
+    ood: float
+    gap: float
+    avg: float
+    ci: dict[str, tuple[float, float]]
+    more: dict[str, dict[str, Any]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON object."""
+        return asdict(self)
+
+
+def shift_estimates(source: Predicted, target: Predicted, *, seed: int) -> dict[str, Estimate]:
+    """Return id, ood, gap and avg of the accuracy, with replicates drawn jointly (the two sets share no patient)."""
+    inside, outside = source.estimate(seed=2 * seed), target.estimate(seed=2 * seed + 1)
+    return {"id": inside, "ood": outside, "gap": gap(inside, outside), "avg": average(inside, outside)}
+
+
+def shift_record(method: str, source: Predicted, target: Predicted, *, seed: int) -> ShiftRecord:
+    """Summarise a method by its predictions on both test sets."""
+    four = shift_estimates(source, target, seed=seed)
+    more = {
+        domain: {name: _cell(predicted.estimate(metric, seed=2 * seed + i)) for name, metric in METRICS.items()}
+        for i, (domain, predicted) in enumerate((("id", source), ("ood", target)))
+    }
+    values = {name: one.value for name, one in four.items()}
+    return ShiftRecord(method, **values, ci={name: one.ci for name, one in four.items()}, more=more)
+
+
+def _cell(one: Estimate) -> dict[str, Any]:
+    return {"value": one.value, "ci": list(one.ci)}

@@ -1,0 +1,1 @@
+"""Protocols that are run and logged: confounding, adaptation, sweeps."""

@@ -1,0 +1,1 @@
+"""From arrays and reports to groundings, heads, bottlenecks and the baselines beside them."""

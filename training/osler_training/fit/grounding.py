@@ -1,0 +1,144 @@
+"""Grounding: one logistic regression a concept, trained on what radiology reports say (M1.2, M1.3)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from osler.bottleneck.records import Array
+
+NotMentioned = Literal["absent", "unknown"]
+
+
+@dataclass(frozen=True)
+class GroundingRule:
+    """How groundings are fitted; the defaults are those of M1.3.
+
+    Attributes:
+        scanned: Most examples looked at.
+        kept: Most examples trained on; at most half of them are positive.
+        held_out_share: Share of the rarer class that is held out, of each class.
+        held_out_most: Most examples held out of each class.
+        held_out_least: A concept with fewer is skipped.
+        rarest: A concept whose rarer answer has a smaller share of the answers is skipped (not groundable).
+        C: Inverse strength of the L2 penalty, as in scikit-learn.
+    """
+
+    scanned: int = 10_000
+    kept: int = 2_000
+    held_out_share: float = 0.1
+    held_out_most: int = 50
+    held_out_least: int = 10
+    rarest: float = 0.1
+    C: float = 1.0
+
+
+@dataclass(frozen=True)
+class ConceptFit:
+    """How the grounding of one concept went; figures are NaN where the concept was skipped."""
+
+    concept: str
+    positives: int
+    negatives: int
+    held_out: int = 0
+    accuracy: float = float("nan")
+    auroc: float = float("nan")
+    skipped: str = ""
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """Directions of the concepts that could be grounded, in the order of the bank.
+
+    Attributes:
+        ids: Their identifiers (C,).
+        vectors: Weights (C, D).
+        intercepts: Intercepts (C,).
+        fits: A record a concept that was asked for, skipped ones too, best held-out accuracy first.
+    """
+
+    ids: tuple[str, ...]
+    vectors: Array
+    intercepts: Array
+    fits: tuple[ConceptFit, ...] = field(default=())
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return the fits as JSON objects."""
+        return [asdict(fit) for fit in self.fits]
+
+
+def fit_grounding(
+    x: Array,
+    labels: Array,
+    patients: Sequence[str],
+    concept_ids: Sequence[str],
+    *,
+    seed: int,
+    rule: GroundingRule | None = None,
+) -> Grounding:
+    """Ground every concept that has enough of both answers.
+
+    Args:
+        x: Features as the scorer will see them (n, D).
+        labels: Concept labels (n, C) in {0, 1, NaN}; NaN is not used.
+        patients: Pseudonyms (n,): a patient is held out as a whole.
+        concept_ids: Identifiers (C,) in the order of the bank; each is fitted with its own seed, so that order is nothing.
+        seed: Seed of scanning, holding out and balancing.
+        rule: How; M1.3 by default.
+    """
+    rule = rule or GroundingRule()
+    group = np.unique(np.asarray(patients), return_inverse=True)[1]
+    ids, vectors, intercepts, fits = [], [], [], []
+    for c, concept in enumerate(concept_ids):
+        rng = np.random.default_rng([seed, *concept.encode()])
+        fit, model = _fit_one(concept, x, labels[:, c], group, rule, rng)
+        fits.append(fit)
+        if model is not None:
+            ids.append(concept)
+            vectors.append(model.coef_[0])
+            intercepts.append(model.intercept_[0])
+    fits.sort(key=lambda fit: (bool(fit.skipped), -fit.accuracy if not fit.skipped else 0.0, fit.concept))
+    D = x.shape[1]
+    return Grounding(tuple(ids), np.array(vectors).reshape(-1, D), np.array(intercepts), tuple(fits))
+
+
+def _fit_one(
+    concept: str, x: Array, label: Array, group: NDArray[np.intp], rule: GroundingRule, rng: np.random.Generator
+) -> tuple[ConceptFit, LogisticRegression | None]:
+    answered = rng.permutation(np.flatnonzero(~np.isnan(label)))[: rule.scanned]
+    sides = [answered[label[answered] == value] for value in (0, 1)]
+    counts = {"positives": len(sides[1]), "negatives": len(sides[0])}
+    rarer = min(map(len, sides))
+    held = int(min(rule.held_out_share * rarer, rule.held_out_most))
+    if rarer < rule.rarest * len(answered) or rarer == 0:
+        return ConceptFit(concept, **counts, skipped=f"rarer answer below {rule.rarest:.0%}"), None
+    if held < rule.held_out_least:
+        return ConceptFit(concept, **counts, skipped=f"fewer than {rule.held_out_least} to hold out"), None
+    test = np.concatenate([side[:held] for side in sides])
+    free = [side[held:][~np.isin(group[side[held:]], group[test])] for side in sides]
+    size = min(rule.kept // 2, *map(len, free))
+    if size == 0:
+        return ConceptFit(concept, **counts, skipped="no patient left to train on"), None
+    train = np.concatenate([side[:size] for side in free])
+    model = LogisticRegression(C=rule.C, max_iter=1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        model.fit(x[train], label[train].astype(int))
+    return (
+        ConceptFit(
+            concept,
+            **counts,
+            held_out=len(test),
+            accuracy=float(model.score(x[test], label[test].astype(int))),
+            auroc=float(roc_auc_score(label[test], model.decision_function(x[test]))),
+        ),
+        model,
+    )

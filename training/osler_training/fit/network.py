@@ -1,0 +1,165 @@
+"""Training a network end to end on images, stopped on the select split."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
+from torch import Tensor, nn
+from torch.nn import functional
+
+from osler.bottleneck.records import Array
+from osler_training.fit.calibration import fit_temperature
+from osler_training.fit.problem import Cohort
+
+
+@dataclass(frozen=True)
+class TrainRule:
+    """How a network is trained.
+
+    Attributes:
+        side: Images are resized to side x side.
+        epochs: Most passes over the training images.
+        patience: Stop after this many epochs without a lower cross-entropy on the select split.
+        batch: Images a step.
+        lr: Peak learning rate of AdamW; one epoch of warm-up, then cosine to zero.
+        weight_decay: Of AdamW.
+        shift: Largest random shift, as a share of the side.
+        turn: Largest random rotation in degrees.
+        contrast: Largest relative change of contrast and brightness.
+    """
+
+    side: int = 96
+    epochs: int = 8
+    patience: int = 3
+    batch: int = 16
+    lr: float = 3e-4
+    weight_decay: float = 1e-2
+    shift: float = 0.05
+    turn: float = 5.0
+    contrast: float = 0.15
+
+
+@dataclass(frozen=True)
+class NetworkClassifier:
+    """A trained network with its temperature; a fitted method."""
+
+    network: nn.Module
+    side: int
+    temperature: float
+    history: tuple[dict[str, float], ...]
+
+    def probabilities(self, cohort: Cohort) -> Array:
+        """Return calibrated class probabilities (n, K)."""
+        return np.asarray(softmax(predict_logits(self.network, _resized(cohort, self.side)) / self.temperature, axis=1))
+
+    def record(self) -> dict[str, Any]:
+        """Return the course of the training."""
+        best = min(self.history, key=lambda epoch: epoch["select_cross_entropy"])
+        return {"temperature": self.temperature, "epochs": len(self.history), **best}
+
+
+def resize(images: NDArray[np.float32], side: int) -> Tensor:
+    """Return images (n, H, W) as (n, 1, side, side), antialiased."""
+    pixels = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None]
+    parts = [
+        functional.interpolate(part, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+        for part in pixels.split(64)
+    ]
+    return torch.cat(parts)
+
+
+def train_network(
+    network: nn.Module, train: Cohort, select: Cohort, calibrate: Cohort, rule: TrainRule, *, seed: int
+) -> NetworkClassifier:
+    """Train `network`, which maps pixels (n, 1, side, side) in [0, 1] to logits (n, K), and keep its best epoch."""
+    pixels, chosen_on = _resized(train, rule.side), _resized(select, rule.side)
+    y, y_select = torch.from_numpy(train.y).long(), torch.from_numpy(select.y).long()
+    network = network.to(memory_format=torch.channels_last)  # 1.5 times as fast on a CPU; bfloat16 gains nothing at 96 px
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rule.lr, weight_decay=rule.weight_decay)
+    steps = math.ceil(len(y) / rule.batch)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _schedule(step, steps, steps * rule.epochs))
+    history: list[dict[str, float]] = []
+    best = copy.deepcopy(network.state_dict())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # dropout and stochastic depth draw from the global generator
+        for _ in range(rule.epochs):
+            loss = _epoch(network, pixels, y, optimiser, schedule, rule)
+            logits = torch.from_numpy(predict_logits(network, chosen_on))
+            select_loss = functional.cross_entropy(logits, y_select).item()
+            if not history or select_loss < min(epoch["select_cross_entropy"] for epoch in history):
+                best = copy.deepcopy(network.state_dict())
+            history.append({"train_cross_entropy": loss, "select_cross_entropy": select_loss})
+            losses = [epoch["select_cross_entropy"] for epoch in history]
+            if len(losses) - 1 - int(np.argmin(losses)) >= rule.patience:
+                break
+    network.load_state_dict(best)
+    temperature = fit_temperature(predict_logits(network, _resized(calibrate, rule.side)), calibrate.y)
+    return NetworkClassifier(network, rule.side, temperature, tuple(history))
+
+
+def predict_logits(network: nn.Module, pixels: Tensor) -> Array:
+    """Return the logits (n, K) of pixels (n, 1, side, side)."""
+    network.eval()
+    with torch.inference_mode():
+        return torch.cat([network(_colour(part)) for part in pixels.split(64)]).double().numpy()
+
+
+def _resized(cohort: Cohort, side: int) -> Tensor:
+    if cohort.images is None:
+        raise ValueError("This method trains on pixels: the cohort needs its images")
+    return resize(cohort.images, side)
+
+
+def _colour(pixels: Tensor) -> Tensor:
+    return pixels.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def _schedule(step: int, warm_up: int, total: int) -> float:
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
+
+
+def _epoch(
+    network: nn.Module,
+    pixels: Tensor,
+    y: Tensor,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    rule: TrainRule,
+) -> float:
+    network.train()
+    losses = []
+    for index in torch.randperm(len(y)).split(rule.batch):
+        if len(index) == 1:  # batch normalisation needs two
+            continue
+        loss = functional.cross_entropy(network(_colour(augment(pixels[index], rule))), y[index])
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        losses.append(loss.item())
+    return float(np.mean(losses))
+
+
+def augment(pixels: Tensor, rule: TrainRule) -> Tensor:
+    """Shift, turn and change the contrast of pixels (n, 1, side, side) a little; never mirror: the heart has a side."""
+    n = len(pixels)
+
+    def draw() -> Tensor:
+        return 2 * torch.rand(n) - 1
+
+    angle, dx, dy = draw() * math.radians(rule.turn), 2 * rule.shift * draw(), 2 * rule.shift * draw()
+    cos, sin = angle.cos(), angle.sin()
+    theta = torch.stack([cos, -sin, dx, sin, cos, dy], dim=1).view(n, 2, 3)
+    grid = functional.affine_grid(theta, list(pixels.shape), align_corners=False)
+    moved = functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+    gain, offset = 1 + rule.contrast * draw(), rule.contrast / 2 * draw()
+    return ((moved - 0.5) * gain.view(n, 1, 1, 1) + 0.5 + offset.view(n, 1, 1, 1)).clamp(0, 1)

@@ -1,0 +1,1 @@
+"""Declarative recipes of experiments, and the models that check them."""
