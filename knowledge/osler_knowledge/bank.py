@@ -71,7 +71,9 @@ class Concept:
         region: Anatomical region where it shows.
         citation: The passage that the question rests on.
         prior: Evidence by finding; a finding that is not a key is unknown.
-        terms: Phrases that report it in prose.
+        terms: Phrases that report it in prose ("a ... b" has a gap; see `osler_knowledge.language`).
+        absent_terms: Phrases that report its absence without a negation, such as "heart size ... normal".
+        query: The query that led to it; empty where a person wrote it.
         status: `proposed`, `accepted` or `retired`.
     """
 
@@ -82,6 +84,8 @@ class Concept:
     citation: Citation
     prior: dict[str, PriorEvidence]
     terms: tuple[str, ...] = ()
+    absent_terms: tuple[str, ...] = ()
+    query: str = ""
     status: str = "proposed"
 
     def __post_init__(self) -> None:
@@ -200,4 +204,5 @@ def _concept(record: dict[str, Any]) -> Concept:
         finding: PriorEvidence(**{**evidence, "citation": _citation(evidence.get("citation"))})
         for finding, evidence in record["prior"].items()
     }
-    return Concept(**{**record, "citation": citation, "prior": prior, "terms": tuple(record.get("terms", ()))})
+    phrases = {key: tuple(record.get(key, ())) for key in ("terms", "absent_terms")}
+    return Concept(**{**record, **phrases, "citation": citation, "prior": prior})

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from osler_contracts.codes import Code
-from osler_contracts.errors import OslerError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
@@ -16,6 +14,8 @@ from osler.archive.models import Instance, Intake, Label, Report, Study
 from osler.archive.quarantine import Quarantine
 from osler.archive.records import InstanceRecord, IntakeRecord, Outcome, StudyRecord
 from osler.workspace import Workspace
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
 
 VIEW_RANK = {"PA": 0, "AP": 1}
 
@@ -49,7 +49,9 @@ class Archive:
             row = session.get(Study, uid)
             if row is None:
                 raise OslerError(
-                    Code.UNKNOWN_STUDY, f"The archive has no study {uid[:64]}.", "See `osler archive list` for those it has."
+                    Code.UNKNOWN_STUDY,
+                    f"The archive has no study {uid[:64]}.",
+                    "See `osler archive list` for those it has.",
                 )
             return self._records(session, [row])[0]
 

@@ -6,13 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 
 from osler.bottleneck.records import Array
-
-_LOG_RANGE = (-3.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -41,14 +37,3 @@ class Calibration:
     def to_record(self) -> dict[str, Any]:
         """Return the calibration as JSON."""
         return asdict(self)
-
-
-def fit_temperature(logits: Array, y: NDArray[np.intp]) -> float:
-    """Return the temperature of least cross-entropy on a calibration split, logits (n, K) and class indices (n,)."""
-    rows = np.arange(len(y))
-
-    def cross_entropy(log_temperature: float) -> float:
-        return float(-log_softmax(logits / np.exp(log_temperature), axis=-1)[rows, y].mean())
-
-    fit = minimize_scalar(cross_entropy, bounds=_LOG_RANGE, method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(fit.x))

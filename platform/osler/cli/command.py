@@ -24,11 +24,13 @@ class CommandResult:
         payload: The JSON object of `--json`.
         lines: The same, for a person.
         refused: Number of inputs that were refused; above zero the exit code is 3.
+        failed: Whether the answer itself is a failure, as of `osler doctor`; the exit code is then 1.
     """
 
     payload: dict[str, Any]
     lines: list[str] = field(default_factory=list)
     refused: int = 0
+    failed: bool = False
 
 
 class CommandModule(Protocol):

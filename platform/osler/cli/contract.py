@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument(
         "--headers", type=Path, required=True, metavar="FILE", help="CSV (or .csv.gz), a column a DICOM attribute"
     )
-    check.add_argument("--contract", default="chest-radiograph", metavar="NAME", help="shipped contract, or a .yaml file")
+    check.add_argument(
+        "--contract", default="chest-radiograph", metavar="NAME", help="shipped contract, or a .yaml file"
+    )
     check.add_argument("--key", metavar="COLUMN", help="column that names the rows (default: the row number)")
     explain = actions.add_parser("explain", help="list the clauses of a contract")
     explain.add_argument("contract", metavar="NAME", help="shipped contract, or a .yaml file")

@@ -6,14 +6,12 @@ import argparse
 import contextlib
 import errno
 import json
+import math
 import os
 import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
-
-from osler_contracts.codes import Code
-from osler_contracts.errors import OslerError, from_os_error
 
 from osler import __version__
 from osler.cli.command import (
@@ -27,6 +25,8 @@ from osler.cli.command import (
     load,
     say,
 )
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError, from_os_error
 
 NO_SPACE = ("no space left on device", "database or disk is full", "disk quota exceeded")
 
@@ -107,11 +107,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except KeyboardInterrupt:
-        return _fail(OslerError(Code.STOPPED, "Stopped.", "Run the same command again: what was finished is kept."), argv)
+        return _fail(
+            OslerError(Code.STOPPED, "Stopped.", "Run the same command again: what was finished is kept."), argv
+        )
     except Exception as error:
         if debug and not isinstance(error, OslerError):
             raise
         return _fail(told(error), argv)
+    if result.failed:
+        return EXIT_FAILED
     return EXIT_REFUSED_SOME if result.refused else EXIT_DONE
 
 
@@ -125,7 +129,7 @@ def _finite(value: Any) -> Any:
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
-    return None if isinstance(value, float) and (value != value or abs(value) == float("inf")) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def told(error: BaseException) -> OslerError:

@@ -34,7 +34,9 @@ def load_key(path: Path | None = None, *, create: bool = False, workspace: Path 
     """
     path = (path or default_key_path()).expanduser().resolve()
     if workspace is not None and path.is_relative_to(workspace.resolve()):
-        raise _invalid("The key lies inside the workspace.", "Keep it elsewhere: whoever has both can name the patients.")
+        raise _invalid(
+            "The key lies inside the workspace.", "Keep it elsewhere: whoever has both can name the patients."
+        )
     if create and not path.exists():
         _create(path)
     if not path.is_file():
@@ -46,7 +48,9 @@ def load_key(path: Path | None = None, *, create: bool = False, workspace: Path 
     except ValueError:
         key = b""
     if len(key) != KEY_BYTES:
-        raise _invalid("The key file holds no key.", f"It must hold {2 * KEY_BYTES} hexadecimal digits and nothing else.")
+        raise _invalid(
+            "The key file holds no key.", f"It must hold {2 * KEY_BYTES} hexadecimal digits and nothing else."
+        )
     return key
 
 

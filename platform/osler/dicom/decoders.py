@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import UID, AllTransferSyntaxes, RLELossless
+
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from pydicom.pixels import get_decoder
-from pydicom.uid import UID, AllTransferSyntaxes, RLELossless
 
 # pylibjpeg first for JPEG 2000: Pillow's reader takes no signed and few 16-bit images. RLE prefers the compiled reader.
 PREFERENCE = ("pyjpegls", "pylibjpeg", "pillow", "gdcm", "pydicom")

@@ -11,11 +11,8 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
-from osler_contracts.codes import Code
-from osler_contracts.errors import OslerError
-from osler_contracts.headers import KEYWORDS
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
@@ -25,7 +22,9 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectorySto
 from osler.dicom.decoders import has_decoder
 from osler.dicom.identifiers import private_identifier
 from osler.dicom.pixels import decoded_length
-from osler.dicom.refusals import from_header_error, refusal
+from osler.dicom.refusals import attempt, from_header_error, refusal, refusing
+from osler_contracts.codes import Code
+from osler_contracts.headers import KEYWORDS
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 _PIXEL_ELEMENTS = (0x0008, 0x0009, 0x0010)  # of group 7FE0: float, double float, integer
@@ -36,25 +35,21 @@ class Header:
     """What is known of a file before its pixels are read.
 
     Attributes:
-        sha256: Hash of the file's content.
         row: Values for the header table of `osler_contracts.headers`, without the key.
         warnings: What pydicom found wrong with values, by kind only.
     """
 
-    sha256: str
     row: Mapping[str, Any]
     warnings: tuple[str, ...]
 
 
 def sha256_of(path: Path) -> str:
     """Return the hash of a file's content; `unreadable` where it is no regular file or cannot be read."""
-    try:
+    with refusing(from_header_error):
         if not path.is_file():
             raise refusal(Code.UNREADABLE, "It is not a regular file, or a link that leads nowhere.")
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise from_header_error(error) from None
 
 
 def read_header(path: Path) -> Header:
@@ -64,16 +59,11 @@ def read_header(path: Path) -> Header:
         OslerError: `unreadable`, `not-dicom`, `truncated`, `no-pixels` (a DICOMDIR) or `header-invalid`. All other
             judgement, missing pixels included, is left to the contract.
     """
-    digest = sha256_of(path)
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, refusing(from_header_error), path.open("rb") as stream:
         warnings.simplefilter("always")
-        try:
-            with path.open("rb") as stream:
-                dataset = dcmread(stream, stop_before_pixels=True)
-                row = header_row(dataset, _pixel_element(stream, dataset))
-        except Exception as error:
-            raise error if isinstance(error, OslerError) else from_header_error(error) from None
-    return Header(digest, row, tuple(sorted({item.category.__name__ for item in caught})))
+        dataset = dcmread(stream, stop_before_pixels=True)
+        row = header_row(dataset, _pixel_element(stream, dataset))
+    return Header(row, tuple(sorted({item.category.__name__ for item in caught})))
 
 
 @dataclass(frozen=True)
@@ -111,10 +101,7 @@ def header_row(dataset: FileDataset, pixels: PixelElement | None) -> dict[str, A
 
 def _value(dataset: FileDataset, keyword: str) -> object:
     """Return one value as the table takes it; what cannot be read counts as text that no clause will accept."""
-    try:
-        value = dataset.get(keyword)
-    except Exception:  # pydicom answers a malformed value with errors of many kinds
-        return "unreadable"
+    value = attempt(lambda: dataset.get(keyword), "unreadable")
     return [str(item) for item in value] if hasattr(value, "append") else value if value is None else str(value)
 
 
@@ -136,7 +123,7 @@ def _pixel_element(stream: BinaryIO, dataset: FileDataset) -> PixelElement | Non
     if dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         return _deflated_pixel_element(stream)
     implicit, little = dataset.original_encoding
-    order = "little" if little else "big"
+    order: Literal["little", "big"] = "little" if little else "big"
     size = os.fstat(stream.fileno()).st_size
     start = stream.read(12)
     group, element = (int.from_bytes(start[at : at + 2], order) for at in (0, 2))

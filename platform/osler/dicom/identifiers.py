@@ -8,11 +8,16 @@ from functools import lru_cache
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+
+from osler.dicom.refusals import attempt
 
 _TEXT = ("PatientID", "OtherPatientIDs", "AccessionNumber", "PatientTelephoneNumbers", "MedicalRecordLocator")
 _NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName")
 # Words that stand in name and number fields of test files and say nothing of anybody.
-_EMPTY_WORDS = frozenset({"anonymous", "anonymized", "anon", "patient", "unknown", "none", "null", "test", "name", "removed"})
+_EMPTY_WORDS = frozenset(
+    {"anonymous", "anonymized", "anon", "patient", "unknown", "none", "null", "test", "name", "removed"}
+)
 _SHORTEST_WORD = 3
 _SHORTEST_NUMBER = 4
 # In long binary values three given letters turn up by chance.
@@ -35,7 +40,13 @@ def patient_identifiers(dataset: Dataset) -> frozenset[str]:
     for text in _values(dataset, "PatientBirthDate"):
         if re.fullmatch("[0-9]{8}", text):
             year, month, day = text[:4], text[4:6], text[6:]
-            found |= {text, f"{year}-{month}-{day}", f"{day}.{month}.{year}", f"{month}/{day}/{year}", f"{day}/{month}/{year}"}
+            found |= {
+                text,
+                f"{year}-{month}-{day}",
+                f"{day}.{month}.{year}",
+                f"{month}/{day}/{year}",
+                f"{day}/{month}/{year}",
+            }
     return frozenset(word for word in (item.lower() for item in found) if word not in _EMPTY_WORDS)
 
 
@@ -54,12 +65,14 @@ def private_identifier(dataset: Dataset) -> bool:
     )
 
 
+def readable_element(dataset: Dataset, tag: BaseTag) -> DataElement | None:
+    """Return an element, None where it is malformed."""
+    return attempt(lambda: dataset[tag], None)
+
+
 def _values(dataset: Dataset, keyword: str) -> list[str]:
     """Return the values of one element as stripped texts; none where it is absent or cannot be read."""
-    try:
-        value = dataset.get(keyword)
-    except Exception:  # pydicom answers a malformed value with errors of many kinds
-        return []
+    value = attempt(lambda: dataset.get(keyword), None)
     if value is None:
         return []
     items = value if isinstance(value, (list, tuple)) or hasattr(value, "append") else [value]
@@ -75,9 +88,8 @@ def _pattern(identifiers: frozenset[str]) -> re.Pattern[str]:
 def _private(dataset: Dataset, inside: bool = False) -> Iterator[DataElement]:
     """Walk the private elements, and everything inside private sequences."""
     for tag in list(dataset.keys()):
-        try:
-            element = dataset[tag]
-        except Exception:  # one malformed element does not hide the others
+        element = readable_element(dataset, tag)
+        if element is None:
             continue
         private = inside or element.tag.is_private
         if element.VR == "SQ":

@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from osler_contracts.codes import Code
-from osler_contracts.errors import OslerError
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, pixel_array
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
+from pydicom.pixels.utils import iter_pixels, pixel_array
 
 from osler.dicom.decoders import NATIVE, decoder_label, decoder_plugin
-from osler.dicom.refusals import from_header_error, from_pixel_error, refusal
+from osler.dicom.refusals import from_header_error, from_pixel_error, refusal, refusing
 from osler.dicom.windowing import Values, apply_range, apply_window
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
 
 # Decoded bytes of all frames together; beyond it nothing is decoded.
 MAX_DECODED_BYTES = 2 << 30
@@ -92,7 +93,7 @@ def read_image(path: Path, window: int | None = 0, frame: int = 0) -> Image:
     """
     dataset = _read(path)
     pixels = decode(dataset, frame)
-    try:
+    with refusing(from_header_error):
         if pixels.ndim == 3 or dataset.PhotometricInterpretation == "PALETTE COLOR":
             values, record = _colour(dataset, pixels)
         else:
@@ -100,8 +101,6 @@ def read_image(path: Path, window: int | None = 0, frame: int = 0) -> Image:
         spacing, origin = spacing_of(dataset)
         syntax = dataset.file_meta.TransferSyntaxUID
         return Image(values, spacing, origin, decoder_label(syntax), record, int(dataset.get("BitsStored") or 0))
-    except Exception as error:
-        raise error if isinstance(error, OslerError) else from_header_error(error) from None
 
 
 def read_stored(path: Path, frame: int = 0) -> tuple[NDArray[np.uint16], StoredHeader]:
@@ -114,7 +113,7 @@ def read_stored(path: Path, frame: int = 0) -> tuple[NDArray[np.uint16], StoredH
     """
     dataset = _read(path)
     pixels = decode(dataset, frame)
-    try:
+    with refusing(from_header_error):
         values = pixels if pixels.ndim == 3 else apply_modality_lut(pixels, dataset)
         low, high = float(np.min(values)), float(np.max(values))
         whole = bool(np.all(np.mod(values, 1) == 0))
@@ -134,8 +133,6 @@ def read_stored(path: Path, frame: int = 0) -> tuple[NDArray[np.uint16], StoredH
             bits=int(dataset.get("BitsStored") or 0),
         )
         return stored, header
-    except Exception as error:
-        raise error if isinstance(error, OslerError) else from_header_error(error) from None
 
 
 def decode(dataset: Dataset, frame: int | None = 0) -> NDArray[Any]:
@@ -154,11 +151,18 @@ def decode(dataset: Dataset, frame: int | None = 0) -> NDArray[Any]:
     frames = frame_count(dataset)
     if frame is not None and not 0 <= frame < frames:
         raise OslerError(Code.USAGE, f"There is no frame {frame}: the file has {frames}.", "Count frames from 0.")
-    try:
+    with refusing(from_pixel_error):
         pixels = pixel_array(dataset, index=frame, decoding_plugin="" if plugin == NATIVE else plugin)
-    except Exception as error:
-        raise from_pixel_error(error) from None
     return np.asarray(pixels)
+
+
+def check_decodable(dataset: Dataset) -> None:
+    """Decode every frame and drop it; raises as `decode`."""
+    check_size(dataset)
+    plugin = decoder_plugin(dataset.file_meta.TransferSyntaxUID)
+    with refusing(from_pixel_error):
+        for _frame in iter_pixels(dataset, raw=True, decoding_plugin="" if plugin == NATIVE else plugin):
+            pass
 
 
 def check_size(dataset: Dataset) -> None:
@@ -197,16 +201,19 @@ def spacing_of(dataset: Dataset) -> tuple[Spacing | None, str]:
     """
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
         value = dataset.get(keyword)
-        if value is not None and hasattr(value, "append") and len(value) == 2 and all(float(item) > 0 for item in value):
+        if (
+            value is not None
+            and hasattr(value, "append")
+            and len(value) == 2
+            and all(float(item) > 0 for item in value)
+        ):
             return (float(value[0]), float(value[1])), keyword
     return None, "unknown"
 
 
 def _read(path: Path) -> Dataset:
-    try:
+    with refusing(from_header_error):
         return dcmread(path)
-    except Exception as error:
-        raise from_header_error(error) from None
 
 
 def _colour(dataset: Dataset, pixels: NDArray[Any]) -> tuple[Values, dict[str, Any]]:

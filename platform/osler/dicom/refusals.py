@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError, from_os_error
+
+Read = TypeVar("Read")
 
 # What a refused file means and what to do about it; `osler quarantine explain` prints it.
 EXPLANATIONS: dict[Code, tuple[str, str]] = {
@@ -20,6 +26,10 @@ EXPLANATIONS: dict[Code, tuple[str, str]] = {
     Code.DECODER_MISSING: (
         "No installed decoder reads this transfer syntax.",
         "Install one that does (`osler doctor` lists them), or have the source send it uncompressed.",
+    ),
+    Code.DUPLICATE: (
+        "The archive holds this content already.",
+        "Nothing.",
     ),
     Code.HEADER_INVALID: (
         "The header breaks the standard in a way that leaves the image without a safe reading.",
@@ -54,10 +64,27 @@ def refusal(code: Code, message: str | None = None) -> OslerError:
     return OslerError(code, message or meaning, mend)
 
 
+@contextmanager
+def refusing(mapped: Callable[[Exception], OslerError]) -> Iterator[None]:
+    """Turn whatever the block raises into a refusal: malformed files make pydicom raise errors of every kind."""
+    try:
+        yield
+    except OslerError:
+        raise
+    except Exception as error:  # noqa: BLE001 - see above; the list of kinds has no end
+        raise mapped(error) from None
+
+
+def attempt(read: Callable[[], Read], otherwise: Read) -> Read:
+    """Return what a reading gives, or another value where the file's own value is malformed."""
+    try:
+        return read()
+    except Exception:  # noqa: BLE001 - as in `refusing`
+        return otherwise
+
+
 def from_header_error(error: Exception) -> OslerError:
     """Map what reading a header raised."""
-    if isinstance(error, OslerError):
-        return error
     if isinstance(error, InvalidDicomError):
         return refusal(Code.NOT_DICOM)
     if isinstance(error, (EOFError, BytesLengthException)):
@@ -70,7 +97,7 @@ def from_header_error(error: Exception) -> OslerError:
 
 def from_pixel_error(error: Exception) -> OslerError:
     """Map what decoding pixels raised: AttributeError for a missing element, ValueError for a length, and the like."""
-    if isinstance(error, (OslerError, OSError)):
+    if isinstance(error, OSError):
         return from_header_error(error)
     if isinstance(error, MemoryError):
         return refusal(Code.ABSURD_SIZE, "The pixels do not fit into memory.")

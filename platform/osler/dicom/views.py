@@ -23,7 +23,6 @@ _VIEW_CODES = {
     "R-10232": "RL",
     codes.cid4010.LateralProjection.value: "LL",
 }
-VIEW_UNKNOWN = "The header names neither a frontal nor a lateral view: not used by frontal models."
 
 
 def view_of(dataset: Dataset) -> str:

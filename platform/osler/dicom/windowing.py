@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 

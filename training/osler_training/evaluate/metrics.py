@@ -27,7 +27,7 @@ def _ratio(part: Array, whole: Array) -> Array:
 
 def correct(y: Labels, prob: Array) -> Array:
     """Return 1 where the most probable class (the first among equals) is the true one (n,)."""
-    return (prob.argmax(1) == y).astype(float)
+    return np.asarray(prob.argmax(1) == y, dtype=float)
 
 
 def accuracy(y: Labels, prob: Array, weights: Array) -> Array:
@@ -62,7 +62,8 @@ def binary_auroc(positive: NDArray[Any], score: Array, weights: Array) -> Array:
     order = np.argsort(score, kind="stable")
     starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf) > 0)  # where each level of tied scores begins
     up, down = (
-        np.add.reduceat((weights * side)[:, order], starts, axis=1) for side in (positive, 1 - np.asarray(positive, float))
+        np.add.reduceat((weights * side)[:, order], starts, axis=1)
+        for side in (positive, 1 - np.asarray(positive, float))
     )
     below = np.cumsum(down, axis=1) - down
     return _ratio((up * (below + down / 2)).sum(1), up.sum(1) * down.sum(1))

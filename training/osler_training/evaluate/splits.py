@@ -66,8 +66,9 @@ def split_patients(
         members = rng.permutation(np.flatnonzero(stratum == k))
         home[members] = np.searchsorted(np.round(edges * len(members)), np.arange(len(members)), side="right")
     rows = {name: np.flatnonzero(home[inverse] == i) for i, name in enumerate(fractions)}
-    check_disjoint({name: [patients[i] for i in index] for name, index in rows.items()})
-    return Splits(rows, split_digest({name: [patients[i] for i in index] for name, index in rows.items()}))
+    groups = {name: names[home == i].tolist() for i, name in enumerate(fractions)}
+    check_disjoint(groups)
+    return Splits(rows, split_digest(groups))
 
 
 def check_disjoint(patients: Mapping[str, Sequence[str]]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from osler.bottleneck.records import Array
-
-NotMentioned = Literal["absent", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -115,30 +113,26 @@ def _fit_one(
 ) -> tuple[ConceptFit, LogisticRegression | None]:
     answered = rng.permutation(np.flatnonzero(~np.isnan(label)))[: rule.scanned]
     sides = [answered[label[answered] == value] for value in (0, 1)]
-    counts = {"positives": len(sides[1]), "negatives": len(sides[0])}
+    record = ConceptFit(concept, positives=len(sides[1]), negatives=len(sides[0]))
     rarer = min(map(len, sides))
     held = int(min(rule.held_out_share * rarer, rule.held_out_most))
     if rarer < rule.rarest * len(answered) or rarer == 0:
-        return ConceptFit(concept, **counts, skipped=f"rarer answer below {rule.rarest:.0%}"), None
+        return replace(record, skipped=f"rarer answer below {rule.rarest:.0%}"), None
     if held < rule.held_out_least:
-        return ConceptFit(concept, **counts, skipped=f"fewer than {rule.held_out_least} to hold out"), None
+        return replace(record, skipped=f"fewer than {rule.held_out_least} to hold out"), None
     test = np.concatenate([side[:held] for side in sides])
     free = [side[held:][~np.isin(group[side[held:]], group[test])] for side in sides]
     size = min(rule.kept // 2, *map(len, free))
     if size == 0:
-        return ConceptFit(concept, **counts, skipped="no patient left to train on"), None
+        return replace(record, skipped="no patient left to train on"), None
     train = np.concatenate([side[:size] for side in free])
-    model = LogisticRegression(C=rule.C, max_iter=1000)
+    model = _logistic(x[train], label[train], rule.C)
+    accuracy = float(model.score(x[test], label[test].astype(int)))
+    auroc = float(roc_auc_score(label[test], model.decision_function(x[test])))
+    return replace(record, held_out=len(test), accuracy=accuracy, auroc=auroc), model
+
+
+def _logistic(x: Array, label: Array, C: float) -> LogisticRegression:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
-        model.fit(x[train], label[train].astype(int))
-    return (
-        ConceptFit(
-            concept,
-            **counts,
-            held_out=len(test),
-            accuracy=float(model.score(x[test], label[test].astype(int))),
-            auroc=float(roc_auc_score(label[test], model.decision_function(x[test]))),
-        ),
-        model,
-    )
+        return LogisticRegression(C=C, max_iter=1000).fit(x, label.astype(int))

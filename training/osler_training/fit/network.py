@@ -1,4 +1,7 @@
-"""Training a network end to end on images, stopped on the select split."""
+"""Training a network end to end on images, stopped on the select split.
+
+Images are jittered just as in the training of the shipped encoder.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,9 @@ from torch.nn import functional
 from osler.bottleneck.records import Array
 from osler_training.fit.calibration import fit_temperature
 from osler_training.fit.problem import Cohort
+from osler_training.pretrain.contrastive import ContrastiveSettings, augment
+
+JITTER = ContrastiveSettings()
 
 
 @dataclass(frozen=True)
@@ -30,9 +36,6 @@ class TrainRule:
         batch: Images a step.
         lr: Peak learning rate of AdamW; one epoch of warm-up, then cosine to zero.
         weight_decay: Of AdamW.
-        shift: Largest random shift, as a share of the side.
-        turn: Largest random rotation in degrees.
-        contrast: Largest relative change of contrast and brightness.
     """
 
     side: int = 96
@@ -41,9 +44,6 @@ class TrainRule:
     batch: int = 16
     lr: float = 3e-4
     weight_decay: float = 1e-2
-    shift: float = 0.05
-    turn: float = 5.0
-    contrast: float = 0.15
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def resize(images: NDArray[np.float32], side: int) -> Tensor:
     pixels = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None]
     parts = [
         functional.interpolate(part, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
-        for part in pixels.split(64)
+        for part in torch.split(pixels, 64)
     ]
     return torch.cat(parts)
 
@@ -81,7 +81,9 @@ def train_network(
     """Train `network`, which maps pixels (n, 1, side, side) in [0, 1] to logits (n, K), and keep its best epoch."""
     pixels, chosen_on = _resized(train, rule.side), _resized(select, rule.side)
     y, y_select = torch.from_numpy(train.y).long(), torch.from_numpy(select.y).long()
-    network = network.to(memory_format=torch.channels_last)  # 1.5 times as fast on a CPU; bfloat16 gains nothing at 96 px
+    network = network.to(
+        memory_format=torch.channels_last
+    )  # 1.5 times as fast on a CPU; bfloat16 gains nothing at 96 px
     optimiser = torch.optim.AdamW(network.parameters(), lr=rule.lr, weight_decay=rule.weight_decay)
     steps = math.ceil(len(y) / rule.batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _schedule(step, steps, steps * rule.epochs))
@@ -90,7 +92,7 @@ def train_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # dropout and stochastic depth draw from the global generator
         for _ in range(rule.epochs):
-            loss = _epoch(network, pixels, y, optimiser, schedule, rule)
+            loss = _epoch(network, pixels, y, optimiser, schedule, rule.batch)
             logits = torch.from_numpy(predict_logits(network, chosen_on))
             select_loss = functional.cross_entropy(logits, y_select).item()
             if not history or select_loss < min(epoch["select_cross_entropy"] for epoch in history):
@@ -108,7 +110,7 @@ def predict_logits(network: nn.Module, pixels: Tensor) -> Array:
     """Return the logits (n, K) of pixels (n, 1, side, side)."""
     network.eval()
     with torch.inference_mode():
-        return torch.cat([network(_colour(part)) for part in pixels.split(64)]).double().numpy()
+        return torch.cat([network(_colour(part)) for part in torch.split(pixels, 64)]).double().numpy()
 
 
 def _resized(cohort: Cohort, side: int) -> Tensor:
@@ -133,33 +135,19 @@ def _epoch(
     y: Tensor,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
-    rule: TrainRule,
+    batch: int,
 ) -> float:
     network.train()
     losses = []
-    for index in torch.randperm(len(y)).split(rule.batch):
+    for index in torch.split(torch.randperm(len(y)), batch):
         if len(index) == 1:  # batch normalisation needs two
             continue
-        loss = functional.cross_entropy(network(_colour(augment(pixels[index], rule))), y[index])
+        loss = functional.cross_entropy(
+            network(_colour(augment(pixels[index], JITTER, torch.default_generator))), y[index]
+        )
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
         losses.append(loss.item())
     return float(np.mean(losses))
-
-
-def augment(pixels: Tensor, rule: TrainRule) -> Tensor:
-    """Shift, turn and change the contrast of pixels (n, 1, side, side) a little; never mirror: the heart has a side."""
-    n = len(pixels)
-
-    def draw() -> Tensor:
-        return 2 * torch.rand(n) - 1
-
-    angle, dx, dy = draw() * math.radians(rule.turn), 2 * rule.shift * draw(), 2 * rule.shift * draw()
-    cos, sin = angle.cos(), angle.sin()
-    theta = torch.stack([cos, -sin, dx, sin, cos, dy], dim=1).view(n, 2, 3)
-    grid = functional.affine_grid(theta, list(pixels.shape), align_corners=False)
-    moved = functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
-    gain, offset = 1 + rule.contrast * draw(), rule.contrast / 2 * draw()
-    return ((moved - 0.5) * gain.view(n, 1, 1, 1) + 0.5 + offset.view(n, 1, 1, 1)).clamp(0, 1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,10 @@ from osler_contracts.errors import OslerError
 # |u| is smoothed to sqrt(u^2 + e) - sqrt(e), so that the solver has a gradient everywhere; each e starts from the optimum of
 # the one before, since the sharpest alone makes slow steps.
 SMOOTHING = (1e-2, 1e-4, 1e-6, 1e-8)
-SOLVER = {"maxiter": 5000, "maxfun": 50_000, "ftol": 1e-14, "gtol": 1e-8, "maxcor": 30}
+SOLVER: Any = {
+    "method": "L-BFGS-B",
+    "options": {"maxiter": 5000, "maxfun": 50_000, "ftol": 1e-14, "gtol": 1e-8, "maxcor": 30},
+}
 
 
 @dataclass(frozen=True)
@@ -73,31 +77,39 @@ def fit_head(
     if missing := sorted(set(range(K)) - set(y.tolist())):
         raise OslerError(Code.USAGE, f"Classes {missing} have no example to fit on.", "Give examples of every class.")
     x = np.asarray(a, dtype=float)
-    member = np.eye(K)[y]
-    penalty = rule.strength / (K * C) * known
-
-    def loss(flat: Array, smoothing: float) -> tuple[float, Array]:
-        W, b = flat[: K * C].reshape(K, C), flat[K * C :]
-        logp = log_softmax(x @ W.T + b, axis=1)
-        d_logits = (np.exp(logp) - member) / len(x)
-        t = np.tanh(W)
-        distance = np.sqrt((t - P) ** 2 + smoothing)
-        value = -(member * logp).sum() / len(x)
-        value += (penalty * (distance - np.sqrt(smoothing))).sum() + (W**2).sum() / (2 * len(x) * rule.C)
-        d_W = d_logits.T @ x + penalty * (t - P) / distance * (1 - t**2) + W / (len(x) * rule.C)
-        return value, np.concatenate([d_W.ravel(), d_logits.sum(0)])
-
+    task = _Task(x, np.eye(K)[y], P, rule.strength / (K * C) * known, rule.C)
     flat, reached = np.zeros(K * C + K), 0.0
     for smoothing in SMOOTHING if rule.strength else SMOOTHING[-1:]:
-        result = minimize(loss, flat, args=(smoothing,), jac=True, method="L-BFGS-B", options=SOLVER)
+        result = minimize(partial(_loss, task=task, smoothing=smoothing), flat, jac=True, **SOLVER)
         flat, reached = result.x, float(result.fun)
     b = flat[K * C :]
     return FittedHead(flat[: K * C].reshape(K, C), b - b.mean(), reached)
 
 
-def prior_arrays(
-    prior: Sequence[Sequence[int | None]], unknown: Literal["free", "pull"]
-) -> tuple[Array, BoolArray]:
+@dataclass(frozen=True)
+class _Task:
+    x: Array
+    member: Array
+    P: Array
+    pull: Array
+    C_l2: float
+
+
+def _loss(flat: Array, task: _Task, smoothing: float) -> tuple[float, Array]:
+    """Return the smoothed loss and its gradient at the weights and biases (K * C + K,)."""
+    n, size = len(task.x), task.P.size
+    W, b = flat[:size].reshape(task.P.shape), flat[size:]
+    logp = log_softmax(task.x @ W.T + b, axis=1)
+    d_logits = (np.exp(logp) - task.member) / n
+    t = np.tanh(W)
+    distance = np.sqrt((t - task.P) ** 2 + smoothing)
+    value = -(task.member * logp).sum() / n
+    value += (task.pull * (distance - np.sqrt(smoothing))).sum() + (W**2).sum() / (2 * n * task.C_l2)
+    d_W = d_logits.T @ task.x + task.pull * (t - task.P) / distance * (1 - t**2) + W / (n * task.C_l2)
+    return float(value), np.concatenate([d_W.ravel(), d_logits.sum(0)])
+
+
+def prior_arrays(prior: Sequence[Sequence[int | None]], unknown: Literal["free", "pull"]) -> tuple[Array, BoolArray]:
     """Return the signs (K, C), 0 where unknown, and which entries the prior pulls (K, C)."""
     known = np.array([[value is not None for value in row] for row in prior], dtype=bool)
     P = np.array([[float(value or 0) for value in row] for row in prior])

@@ -50,17 +50,19 @@ class Cohort:
 
 @dataclass(frozen=True)
 class Reference:
-    """Studies with reports and no labels: what groundings learn from.
+    """Studies with reports and no labels: what groundings learn from. `fit.report_labels` makes one.
 
     Attributes:
         features: What the encoder made of the images (n rows).
-        reports: Their reports (n,).
         patients: Pseudonyms (n,).
+        concepts: What the reports say of each concept of the bank (n, C) in {0, 1, NaN}.
+        findings: What they say of each class of the task (n, K) in {0, 1, NaN}.
     """
 
     features: Features
-    reports: tuple[str, ...]
     patients: tuple[str, ...]
+    concepts: Array
+    findings: Array
 
 
 @dataclass(frozen=True)

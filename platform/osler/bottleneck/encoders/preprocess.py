@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from osler.bottleneck.records import Array
@@ -93,9 +94,15 @@ class Preprocess:
         check_range(image)
         tensor = torch.from_numpy(np.ascontiguousarray(image, np.float32))
         tensor = tensor.expand(3, -1, -1) if image.ndim == 2 else tensor.permute(2, 0, 1)
-        tensor = self._resize(tensor[None])[0].clamp(*INPUT_RANGE)
+        tensor = self._resize(tensor[None])[0]
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return (tensor - mean) / std
+
+    def resized(self, image: Array) -> NDArray[np.float32]:
+        """Return a grey image (H, W) in [0, 1] at the network's size, resized as the network would have it."""
+        check_range(image)
+        batch = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None]
+        return np.asarray(self._resize(batch)[0, 0].numpy(), np.float32)
 
     def _resize(self, batch: torch.Tensor) -> torch.Tensor:
         height, width = batch.shape[-2:]
@@ -105,4 +112,4 @@ class Preprocess:
             shape = (max(self.size, round(height * scale)), max(self.size, round(width * scale)))
         batch = functional.interpolate(batch, size=shape, mode=self.interpolation, antialias=True)
         top, left = (shape[0] - self.size) // 2, (shape[1] - self.size) // 2
-        return batch[..., top : top + self.size, left : left + self.size]
+        return batch[..., top : top + self.size, left : left + self.size].clamp(*INPUT_RANGE)

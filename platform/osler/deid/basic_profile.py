@@ -5,19 +5,19 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
-from osler_contracts.codes import Code
-from osler_contracts.errors import OslerError
 from pydicom import dcmwrite
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.multival import MultiValue
-from pydicom.sr.codedict import codes
 from pydicom.uid import UID
 
 from osler import __version__
 from osler.deid.actions import TABLE_EDITION, Action, action_for
 from osler.deid.pseudonyms import Pseudonymizer, shift_date
-from osler.dicom.identifiers import mentions, patient_identifiers
+from osler.dicom.identifiers import mentions, patient_identifiers, readable_element
+from osler.dicom.refusals import refusal, refusing
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
 
 IMPLEMENTATION_CLASS_UID = "2.25.301942167354213977180921873254103310551"
 DICOM_ROOT = "1.2.840.10008."
@@ -29,7 +29,13 @@ METHOD_CODES = {
 _PERSONAL_DATES = frozenset({0x00100030, 0x00100032})
 _DATES = frozenset({"DA", "DT"})
 _TEXTS = frozenset({"AS", "CS", "DS", "IS", "LO", "SH"})
-_DUMMIES: dict[str, Any] = {"AS": "000Y", "DS": "0", "IS": "0", **dict.fromkeys(("FD", "FL", "SL", "SS", "UL", "US"), 0)}
+_DUMMIES: dict[str, Any] = {
+    "AS": "000Y",
+    "DS": "0",
+    "IS": "0",
+    **dict.fromkeys(("FD", "FL", "SL", "SS", "UL", "US"), 0),
+}
+_DUMMIES |= dict.fromkeys(("OB", "OW", "UN"), b"")
 _DUMMY_TEXT = "REMOVED"
 
 
@@ -78,15 +84,14 @@ def to_bytes(dataset: Dataset) -> bytes:
         OslerError: `header-invalid` where a value that is kept cannot be encoded.
     """
     buffer = BytesIO()
-    try:
+    with refusing(_from_writing_error):
         dcmwrite(buffer, dataset, enforce_file_format=True)
-    except Exception as error:
-        raise OslerError(
-            Code.HEADER_INVALID,
-            f"A value of the header cannot be written back ({type(error).__name__}).",
-            "Have the source repair the header and send it again.",
-        ) from None
     return buffer.getvalue()
+
+
+def _from_writing_error(error: Exception) -> OslerError:
+    message = f"A value of the header cannot be written back ({type(error).__name__})."
+    return refusal(Code.HEADER_INVALID, message)
 
 
 class _Cleaner:
@@ -99,7 +104,8 @@ class _Cleaner:
 
     def clean(self, dataset: Dataset) -> None:
         for tag in list(dataset.keys()):
-            element = _element(dataset, tag)
+            # What cannot be read cannot be judged, and does not stay.
+            element = readable_element(dataset, tag)
             action = Action.REMOVE if element is None else action_for(element.tag, element.VR)
             if element is None or action is Action.REMOVE:
                 del dataset[tag]
@@ -127,22 +133,12 @@ class _Cleaner:
         elif action is Action.EMPTY:
             element.value = None
         elif action is Action.DUMMY:
-            element.value = _DUMMIES.get(element.VR, b"" if element.VR.startswith("O") else _DUMMY_TEXT)
+            element.value = _DUMMIES.get(element.VR, _DUMMY_TEXT)
         elif element.VR in _TEXTS and mentions(_joined(element.value), self._identifiers):
             element.value = None
 
     def _uid(self, original: str) -> str:
         return original if original.startswith(DICOM_ROOT) or not original else self._pseudonymizer.uid(original)
-
-
-def _element(dataset: Dataset, tag: Any) -> DataElement | None:
-    """Return an element, None where its value cannot be read: then it cannot be judged and does not stay."""
-    try:
-        element = dataset[tag]
-        _ = element.value
-    except Exception:  # pydicom answers a malformed value with errors of many kinds
-        return None
-    return element
 
 
 def _mapped(value: Any, change: Any) -> Any:

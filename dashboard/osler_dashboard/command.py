@@ -1,0 +1,118 @@
+"""`osler dashboard`: the pages for clinicians, site engineers and researchers, on this computer alone."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+
+from osler.cli.command import CommandResult, add_workspace, say
+from osler.workspace import Workspace
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+from osler_dashboard.settings import WORKSPACE_VARIABLE, flags
+
+SUMMARY = "Open the dashboard: studies with their explanations, sites with their patches, results."
+
+APP = Path(__file__).with_name("app.py")
+DEFAULT_PORT = 8501
+_TRIES = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the subcommand."""
+    add_workspace(parser)
+    parser.add_argument("--port", type=int, metavar="PORT", help=f"port (default: the first free from {DEFAULT_PORT})")
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    parser.add_argument(
+        "--address",
+        default="127.0.0.1",
+        help="where to listen (default: this computer alone). There is no log-in: name another only inside a container",
+    )
+
+
+def run(arguments: argparse.Namespace) -> CommandResult:
+    """Serve the dashboard until it is stopped.
+
+    Raises:
+        OslerError: `part-missing` without Streamlit, `workspace-invalid` without a workspace or a model in it, `usage`
+            where the port is taken.
+    """
+    if find_spec("streamlit") is None:
+        raise OslerError(
+            Code.PART_MISSING, "The dashboard needs Streamlit.", "Install it with `pip install 'osler[dashboard]'`."
+        )
+    workspace = checked_workspace(arguments.workspace)
+    port = free_port(arguments.port, arguments.address)
+    url = f"http://{'localhost' if arguments.address == '127.0.0.1' else arguments.address}:{port}"
+    headless = arguments.no_browser or not _has_display()
+    say(f"The dashboard is at {url}. Stop it with Ctrl+C. Research use only; not a medical device.")
+    options = flags(address=arguments.address, port=port, headless=headless)
+    status = _serve([sys.executable, "-m", "streamlit", "run", str(APP), *options], workspace)
+    if status not in (0, -signal.SIGINT, -signal.SIGTERM):
+        raise OslerError(
+            Code.INTERNAL, f"The dashboard ended with status {status}.", "Run `osler doctor`, then try again."
+        )
+    return CommandResult({"url": url, "workspace": str(workspace.root)}, ["The dashboard is stopped."])
+
+
+def checked_workspace(root: Path) -> Workspace:
+    """Open a workspace that has a model to show.
+
+    Raises:
+        OslerError: `workspace-invalid`.
+    """
+    workspace = Workspace.open(root)
+    if not any(workspace.models.glob("*/bottleneck.json")):
+        raise OslerError(
+            Code.WORKSPACE_INVALID,
+            f"The workspace {root} has no model yet.",
+            "Run `osler demo` on it, or fit a bottleneck first.",
+        )
+    return workspace
+
+
+def free_port(wanted: int | None, address: str = "127.0.0.1") -> int:
+    """Return the wanted port, or the first free one from the default on.
+
+    Raises:
+        OslerError: `usage` where none is free.
+    """
+    for port in [wanted] if wanted is not None else range(DEFAULT_PORT, DEFAULT_PORT + _TRIES):
+        if not 0 < port < 65536:
+            raise OslerError(Code.USAGE, f"There is no port {port}.", "Name one from 1 to 65535 with --port.")
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except OSError:
+                continue
+            return port
+    taken = wanted if wanted is not None else f"{DEFAULT_PORT} to {DEFAULT_PORT + _TRIES - 1}"
+    raise OslerError(Code.USAGE, f"Port {taken} is not free.", "Name another with --port.")
+
+
+def _has_display() -> bool:
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _serve(command: list[str], workspace: Workspace) -> int:
+    """Run the server to its end; what asks this process to stop stops the server too."""
+    environment = {**os.environ, WORKSPACE_VARIABLE: str(workspace.root)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as server:
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            server.terminate()
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            return server.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,78 @@
+"""The list of signs for and against a finding, each with its exact contribution as a bar from a middle line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import streamlit as st
+
+from osler_dashboard.components.assets import asset
+
+CHOSEN = "chosen_concept"
+FIRST, MOST = 8, 32
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One row of the list.
+
+    Attributes:
+        id: The concept.
+        name: Its name as a reader says it.
+        value: Contribution to the contrast; above 0 it speaks for the finding.
+        before: Contribution before a correction, None where nothing was corrected.
+        note: What was seen, in words.
+        text: The contribution as text.
+        corrected: Whether the reader set it.
+        masked: Whether it is ignored at this site.
+    """
+
+    id: str
+    name: str
+    value: float
+    before: float | None
+    note: str
+    text: str
+    corrected: bool = False
+    masked: bool = False
+
+
+def _take() -> None:
+    chosen = st.session_state["evidence"].get("chosen")
+    if chosen:
+        st.session_state[CHOSEN] = chosen
+
+
+def evidence(
+    signs: Sequence[Sign], *, study: str, finding: str, runner_up: str, total: str, selected: str | None
+) -> None:
+    """Draw the list; a click stores the concept in the session under `CHOSEN`.
+
+    Args:
+        signs: Rows, strongest first; at most `MOST` are drawn.
+        study: Readable name of the study, by which the list knows that another was opened.
+        finding: What a bar to the right speaks for.
+        runner_up: What a bar to the left speaks for.
+        total: The sum, in words.
+        selected: The chosen concept.
+    """
+    shown = signs[:MOST]
+    largest = max((abs(value) for sign in shown for value in (sign.value, sign.before or 0.0)), default=0.0)
+    mount = st.components.v2.component(
+        "osler_evidence", html=asset("evidence.html"), css=asset("evidence.css"), js=asset("evidence.js")
+    )
+    mount(
+        key="evidence",
+        on_chosen_change=_take,
+        data={
+            "study": study,
+            "finding": finding,
+            "runner_up": runner_up,
+            "sum": total,
+            "selected": selected,
+            "first": FIRST,
+            "largest": largest or 1.0,
+            "rows": [asdict(sign) for sign in shown],
+        },
+    )

@@ -1,0 +1,36 @@
+"""What frames every page: the style, the line that is always there, and what is said where there is nothing to show."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from osler_dashboard.components.assets import asset
+
+RESEARCH_USE = "Research use only. Not a medical device."
+
+
+def html(text: str) -> None:
+    """Draw markup of ours; values in it are escaped by who builds it."""
+    st.html(text)
+
+
+def begin() -> None:
+    """Set the style; called once before the page."""
+    st.html(f"<style>{asset('theme.css')}</style>")
+
+
+def end(note: str = "") -> None:
+    """Draw the line that is on every page."""
+    html(f'<div class="o-foot"><b>{RESEARCH_USE}</b><span>{escape(note)}</span></div>')
+
+
+def kicker(text: str) -> None:
+    """Draw the small line above a block."""
+    html(f'<p class="o-kicker">{escape(text)}</p>')
+
+
+def nothing(title: str, what_to_do: str) -> None:
+    """Say in one friendly sentence that there is nothing to show, and what to do about it."""
+    html(f'<div class="o-empty"><h2>{escape(title)}</h2><p class="o-quiet">{escape(what_to_do)}</p></div>')

@@ -1,0 +1,211 @@
+"""A site, for its engineer: what arrived, what is done differently here and why, what that gains and costs, and undo."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from osler.adapt.patch import SitePatch
+from osler.archive import Outcome
+from osler_dashboard import services
+from osler_dashboard.components import frame
+from osler_dashboard.settings import AGAINST, FOR
+from osler_dashboard.words import percent, points, reason, site_name, spoken
+
+STATES = {
+    "active": ("In force", "good"),
+    "revoked": ("Switched off", "conflict"),
+    "proposed": ("Proposed, not in force", ""),
+}
+GUARDS = {
+    "leave-one-shot-out": "It helps on studies it was not fitted on",
+    "ungated-source": "It would not harm the source, even there",
+}
+
+
+def intake(site: str) -> None:
+    """Draw what arrived: nothing is lost, so the sum is shown as one."""
+    counts = services.intake(site)
+    totals = {outcome: sum(counts[outcome].values()) for outcome in Outcome}
+    frame.kicker("What arrived")
+    parts = [
+        (sum(totals.values()), "files received"),
+        "=",
+        (totals[Outcome.ACCEPTED], "accepted"),
+        "+",
+        (totals[Outcome.QUARANTINED], "quarantined"),
+        "+",
+        (totals[Outcome.DUPLICATE], "duplicates"),
+    ]
+    frame.html(
+        '<div class="o-counts">'
+        + "".join(
+            f'<div class="o-sign">{part}</div>'
+            if isinstance(part, str)
+            else f"<div><b>{part[0]:,}</b><span>{part[1]}</span></div>"
+            for part in parts
+        )
+        + "</div>"
+    )
+    refused = [
+        (code, count) for outcome in (Outcome.QUARANTINED, Outcome.DUPLICATE) for code, count in counts[outcome].items()
+    ]
+    if refused:
+        frame.html(_reasons(sorted(refused, key=lambda pair: -pair[1])))
+
+
+def _reasons(refused: list[tuple[str, int]]) -> str:
+    meanings = services.refusal_meanings()
+    rows = ""
+    for code, count in refused:
+        meaning, mend = meanings.get(code, ("The same content is in the archive already.", "Nothing to do."))
+        rows += (
+            f'<tr><td class="n">{count}</td><td>{escape(reason(code))}</td>'
+            f'<td class="o-quiet">{escape(f"{meaning} {mend}".strip())}</td></tr>'
+        )
+    return f'<table class="o-table"><thead><tr><th></th><th>Why</th><th>What to do</th></tr></thead><tbody>{rows}</tbody></table>'
+
+
+def changes(patch: SitePatch) -> None:
+    """Draw what the patch does to each concept and why."""
+    word, tone = STATES[patch.status]
+    shots = " and ".join(f"{count} of {spoken(name).lower()}" for name, count in patch.shots.items())
+    frame.kicker("What is done differently here")
+    frame.html(
+        f'<div class="o-line"><span><span class="o-chip {tone}">{word}</span> &nbsp; fitted on {shots} from this site, '
+        f"{escape(patch.created)}</span></div>"
+    )
+    if patch.changes_nothing:
+        frame.html(f"<p>{escape(patch.reason)}</p>")
+        return
+    rows = "".join(_change(patch, one) for one in (*patch.masked, *patch.amplified))
+    frame.html(
+        '<table class="o-table"><thead><tr><th>Sign</th><th>Here it is</th><th>Why</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def _change(patch: SitePatch, concept: str) -> str:
+    delta = patch.deltas[concept]
+    done = "ignored" if delta.mask else f"weighed {delta.gain:.2f} times as much"
+    why = delta.sentence.partition(": ")[2] or delta.sentence
+    return (
+        f"<tr><td><b>{escape(services.concept_name(concept))}</b></td><td>{done}</td>"
+        f'<td class="o-quiet">{escape(spoken(why.replace("*", "")))}</td></tr>'
+    )
+
+
+def effect(patch: SitePatch) -> None:
+    """Draw before and after, and what the guards measured."""
+    frame.kicker("What it gains and costs")
+    record = services.adaptation(patch.site)
+    if record:
+        st.altair_chart(_dumbbells(record), width="stretch")
+        gain, cost = (record[f"{where}_after"] - record[f"{where}_before"] for where in ("target", "source"))
+        frame.html(
+            f'<p class="o-quiet">This site {points(gain)}, source {points(cost)}: accuracy of {percent(record["target_before"], 1)} '
+            f"became {percent(record['target_after'], 1)} here. Phantom data.</p>"
+        )
+    for guard in patch.guards:
+        mark = "✓" if guard.passed else "✗"
+        title = GUARDS.get(guard.name, spoken(guard.name))
+        frame.html(
+            f'<div class="o-guard"><b>{mark}</b><div>{escape(title)}<br><span class="o-quiet">{escape(guard.sentence)}</span>'
+            "</div></div>"
+        )
+
+
+def _dumbbells(record: dict[str, Any]) -> alt.LayerChart:
+    rows = [
+        {"where": name, "when": when, "accuracy": record[f"{key}_{when}"]}
+        for key, name in (("target", "This site"), ("source", "Source"))
+        for when in ("before", "after")
+    ]
+    spans = [
+        {"where": name, "before": record[f"{key}_before"], "after": record[f"{key}_after"]}
+        for key, name in (("target", "This site"), ("source", "Source"))
+    ]
+    scale = alt.Scale(domain=[0, 1])
+    y = alt.Y("where:N", sort=["This site", "Source"], title=None, axis=alt.Axis(labelFontSize=13))
+    line = (
+        alt.Chart(pd.DataFrame(spans))
+        .mark_rule(strokeWidth=3, color="#C9C2B2")
+        .encode(y=y, x=alt.X("before:Q", scale=scale), x2="after:Q")
+    )
+    ends = alt.Scale(domain=["before", "after"], range=[AGAINST, FOR])
+    dots = (
+        alt.Chart(pd.DataFrame(rows))
+        .mark_point(filled=True, size=110, opacity=1)
+        .encode(
+            y=y,
+            x=alt.X("accuracy:Q", scale=scale, title="Accuracy", axis=alt.Axis(format="%", tickCount=6)),
+            color=alt.Color("when:N", scale=ends, legend=alt.Legend(orient="top", title=None)),
+            shape=alt.Shape("when:N", scale=alt.Scale(domain=["before", "after"], range=["diamond", "circle"])),
+            tooltip=["where", "when", alt.Tooltip("accuracy:Q", format=".1%")],
+        )
+    )
+    return alt.layer(line, dots).properties(height=96)
+
+
+def switch(patch: SitePatch) -> None:
+    """Let the engineer switch the patch off or on, with a name and a reason."""
+    status, verb = ("revoked", "Switch off") if patch.status == "active" else ("active", "Switch on")
+    frame.kicker("Undo" if status == "revoked" else "Put in force")
+    with st.form(f"switch-{patch.id}-{status}", clear_on_submit=True, border=False):
+        who, why = st.columns([1, 2])
+        name = who.text_input("Your name", max_chars=80)
+        note = why.text_input("Reason", max_chars=300)
+        sent = st.form_submit_button(f"{verb} the patch of {site_name(patch.site)}", type="primary")
+    if not sent:
+        return
+    if not name.strip() or not note.strip():
+        st.warning("Give your name and a reason: both are kept in the patch's history.")
+        return
+    services.switch_patch(patch, status, datetime.now(UTC).date().isoformat(), f"{name.strip()}: {note.strip()}")
+    st.rerun()
+
+
+def history(patch: SitePatch) -> None:
+    """Draw who switched the patch when, the latest first."""
+    if not patch.history:
+        return
+    rows = "".join(
+        f'<tr><td>{escape(date)}</td><td>{STATES[status][0]}</td><td class="o-quiet">{escape(note)}</td></tr>'
+        for date, status, note in reversed(patch.history)
+    )
+    frame.html(f'<table class="o-table"><tbody>{rows}</tbody></table>')
+
+
+def show() -> None:
+    """Draw the page."""
+    sites = services.sites()
+    if not sites:
+        frame.nothing("No study has arrived yet.", "Take a folder in with `osler ingest FOLDER --site NAME`.")
+        return
+    adapted = [site for site in sites if services.patch_of(site)]
+    chosen = st.segmented_control(
+        "Site", sites, default=(adapted or sites)[0], format_func=site_name, required=True, label_visibility="collapsed"
+    )
+    st.markdown(f"## {site_name(chosen)}")
+    left, right = st.columns([6, 5], gap="large")
+    patch = services.patch_of(chosen)
+    with left:
+        if patch is None:
+            frame.kicker("What is done differently here")
+            frame.html("<p>Nothing: no patch was made for this site.</p>")
+        else:
+            changes(patch)
+            effect(patch)
+    with right:
+        intake(chosen)
+        if patch is not None and not patch.changes_nothing:
+            switch(patch)
+            history(patch)
+
+
+show()

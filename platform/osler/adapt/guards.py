@@ -1,0 +1,112 @@
+"""What must hold before a patch is allowed to change anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from osler.adapt.patch import GuardOutcome, count_shots, transform
+from osler.bottleneck.records import Array, BoolArray, Support
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+
+Logits = Callable[[Array], Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """Masks and gains over all concepts (C,), before they become a patch."""
+
+    mask: BoolArray
+    gain: Array
+    neutral: Array
+    value_range: tuple[float, float] | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is changed."""
+        return not self.mask.any() and bool((self.gain == 1).all())
+
+    def __call__(self, values: Array, blend: float) -> Array:
+        """Return patched values (n, C)."""
+        return transform(
+            values, mask=self.mask, gain=self.gain, neutral=self.neutral, blend=blend, value_range=self.value_range
+        )
+
+
+def check_support(support: Support, classes: Sequence[str], min_shots: int) -> NDArray[np.intp]:
+    """Return the support's labels where each class has its shots.
+
+    Raises:
+        OslerError: `support-insufficient`.
+    """
+    mend = f"Label at least {min_shots} studies of each of {', '.join(classes)} at site {support.site!r}."
+    if support.y is None or len(support.y) != len(support.features):
+        raise OslerError(Code.SUPPORT_INSUFFICIENT, "The support studies have no labels.", mend)
+    if len(support.y) and not 0 <= support.y.min() <= support.y.max() < len(classes):
+        raise OslerError(Code.SUPPORT_INSUFFICIENT, "A support study has a label that is no class of the model.", mend)
+    shots = count_shots(list(support.y), classes)
+    short = [f"{name} {count}" for name, count in shots.items() if count < min_shots]
+    if short:
+        message = f"The support has too few studies of {len(short)} of {len(classes)} classes ({', '.join(short)})."
+        raise OslerError(Code.SUPPORT_INSUFFICIENT, message, mend)
+    return support.y
+
+
+def margins(logits: Array, y: NDArray[np.intp]) -> Array:
+    """Return the margin (n,) of the true class over its best rival."""
+    rows = np.arange(len(y))
+    rest = logits.copy()
+    rest[rows, y] = -np.inf
+    return np.asarray(logits[rows, y] - rest.max(axis=1))
+
+
+def class_balanced_mean(figures: Array, y: NDArray[np.intp]) -> float:
+    """Return the mean over classes of the mean within each class."""
+    return float(np.mean([figures[y == k].mean() for k in np.unique(y)]))
+
+
+@dataclass(frozen=True, eq=False)
+class LeaveOneShotOut:
+    """Edits fitted without each shot, to be judged on the shot left out.
+
+    The only shot of a class cannot be left out, so it is judged by the edit of the whole support; the outcome says so.
+    """
+
+    values: Array
+    y: NDArray[np.intp]
+    edits: tuple[Edit, ...]
+    single: tuple[bool, ...]
+
+    @classmethod
+    def fit(cls, values: Array, y: NDArray[np.intp], fit: Callable[[Array, NDArray[np.intp]], Edit]) -> LeaveOneShotOut:
+        """Fit an edit for each shot (n, C) of `values`."""
+        single = tuple(bool((y == k).sum() == 1) for k in y)
+        whole = fit(values, y)
+        kept = [np.arange(len(y)) != row for row in range(len(y))]
+        edits = (whole if alone else fit(values[rows], y[rows]) for alone, rows in zip(single, kept, strict=True))
+        return cls(values, y, tuple(edits), single)
+
+    def outcome(self, logits: Logits, blend: float) -> GuardOutcome:
+        """Judge whether the mean margin of the shots left out rises, each class counting alike."""
+        patched = np.concatenate(
+            [edit(row[None], blend) for edit, row in zip(self.edits, self.values, strict=True)], axis=0
+        )
+        before = class_balanced_mean(margins(logits(self.values), self.y), self.y)
+        after = class_balanced_mean(margins(logits(patched), self.y), self.y)
+        how = "the shots themselves, too few to leave one out" if all(self.single) else "shots left out"
+        sentence = f"Mean margin on {how}: {before:+.3f} before, {after:+.3f} after."
+        return GuardOutcome("leave-one-shot-out", after > before, before, after, sentence)
+
+
+def source_outcome(
+    logits: Logits, values: Array, y: NDArray[np.intp], edit: Edit, blend: float, tolerance: float
+) -> GuardOutcome:
+    """Judge the accuracy on held-out source states if the patch were not confined to its site."""
+    before = float((logits(values).argmax(axis=1) == y).mean())
+    after = float((logits(edit(values, blend)).argmax(axis=1) == y).mean())
+    sentence = f"Accuracy on {len(y)} held-out source studies, ungated: {before:.1%} before, {after:.1%} after."
+    return GuardOutcome("ungated-source", after >= before - tolerance - 1e-12, before, after, sentence)

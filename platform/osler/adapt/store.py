@@ -1,0 +1,69 @@
+"""The patches of a workspace: one JSON file each, at most one active for a model at a site."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from osler.adapt.patch import SitePatch, patch_invalid
+
+
+@dataclass(frozen=True)
+class PatchStore:
+    """Patches in a folder, such as `workspace.patches`."""
+
+    folder: Path
+
+    def all(self) -> list[SitePatch]:
+        """Return every patch by site, date and name."""
+        patches = [SitePatch.load(path) for path in self.folder.glob("*.json")]
+        return sorted(patches, key=lambda patch: (patch.site, patch.created, patch.id))
+
+    def get(self, start: str) -> SitePatch:
+        """Return the patch whose name starts so.
+
+        Raises:
+            OslerError: `patch-invalid` where none or several do.
+        """
+        found = [patch for patch in self.all() if patch.id.startswith(start)] if start else []
+        if len(found) != 1:
+            raise patch_invalid(
+                f"{len(found) or 'No'} patches are named {start!r}.", "See their names with `osler patch list`."
+            )
+        return found[0]
+
+    def active(self, site: str, model: str) -> SitePatch | None:
+        """Return the patch in force at a site for the model with this digest."""
+        for patch in self.all():
+            if (patch.site, patch.model, patch.status) == (site, model, "active"):
+                return patch
+        return None
+
+    def save(self, patch: SitePatch) -> Path:
+        """Write a patch under its name."""
+        path = self.folder / f"{patch.id}.json"
+        patch.save(path)
+        return path
+
+    def activate(self, patch: SitePatch, date: str, note: str = "") -> SitePatch:
+        """Put a patch in force; the one that was in force for its model and site is revoked first.
+
+        Raises:
+            OslerError: `patch-invalid` where the patch changes nothing.
+        """
+        if patch.changes_nothing:
+            raise patch_invalid(f"The patch {patch.id} changes nothing. {patch.reason}", "Nothing needs to be done.")
+        current = self.active(patch.site, patch.model)
+        if current is not None and current.id == patch.id:
+            return current
+        if current is not None:
+            self.save(current.with_status("revoked", date, f"superseded by {patch.id}"))
+        active = patch.with_status("active", date, note)
+        self.save(active)
+        return active
+
+    def revoke(self, patch: SitePatch, date: str, note: str = "") -> SitePatch:
+        """Take a patch out of force; it is kept, and may be activated again."""
+        revoked = patch if patch.status == "revoked" else patch.with_status("revoked", date, note)
+        self.save(revoked)
+        return revoked

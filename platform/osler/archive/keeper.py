@@ -1,0 +1,116 @@
+"""Writing to the archive: each file is in its place before the index says so.
+
+A crash in between leaves a file without a row; ingesting again writes the same bytes to the same place and adds the row.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from osler.archive.files import move_synced
+from osler.archive.index import SCHEMA
+from osler.archive.models import Instance, Intake, Label, Report, Run, Setting, Study
+from osler.archive.records import Outcome
+from osler.archive.store import Archive
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+
+
+class Keeper:
+    """The one writer of an archive, for one run.
+
+    Args:
+        archive: The archive; its lock is held by the caller.
+        site: Name of the site that the files come from.
+        contract: Name and version of the contract that judges them.
+        fingerprint: Mark of the key that makes the pseudonyms.
+
+    Raises:
+        OslerError: `key-invalid` where the archive was made with another key: one patient would become two.
+    """
+
+    def __init__(self, archive: Archive, *, site: str, contract: str, fingerprint: str) -> None:
+        self.archive = archive
+        self.waiting = archive.workspace.archive / ".incoming"
+        shutil.rmtree(self.waiting, ignore_errors=True)  # what a killed run left
+        self.waiting.mkdir()
+        self._session = Session(archive.engine)
+        self._setting("schema", SCHEMA)
+        if self._setting("key", fingerprint) != fingerprint:
+            raise OslerError(
+                Code.KEY_INVALID,
+                "This archive was made with another key.",
+                "Name that key with --key-file, or begin a new workspace.",
+            )
+        self._run = Run(site=site, contract=contract, started=_now())
+        self._session.add(self._run)
+        self._session.commit()
+
+    @property
+    def run(self) -> int:
+        """Number of this run."""
+        return self._run.id
+
+    def archived(self, source_sha256: str) -> bool:
+        """Return whether the archive holds a file made from this content, on disk too."""
+        path = self._session.scalar(select(Instance.path).where(Instance.source_sha256 == source_sha256))
+        return path is not None and (self.archive.workspace.root / path).is_file()
+
+    def content_of(self, uid: str) -> str | None:
+        """Return from which content the archive has an instance, None where it has none."""
+        return self._session.scalar(select(Instance.source_sha256).where(Instance.uid == uid))
+
+    def accept(self, instance: Instance, study: Study, waiting: Path) -> None:
+        """Move a prepared file to its place and add its rows."""
+        place = self.archive.workspace.archive / study.uid[-2:] / study.uid / f"{instance.uid}.dcm"
+        move_synced(waiting, place)
+        instance.path = place.relative_to(self.archive.workspace.root).as_posix()
+        if self._session.get(Study, study.uid) is None:
+            self._session.add(study)
+            self._session.flush()
+        self._session.merge(instance)
+
+    def note(self, source_sha256: str, outcome: Outcome, code: str, detail: str) -> None:
+        """Add the row that says what became of a received file."""
+        row = Intake(run_id=self.run, source_sha256=source_sha256, outcome=str(outcome), code=code, detail=detail)
+        self._session.add(row)
+
+    def describe(self, study_uid: str, labels: Mapping[str, str], report: str | None) -> bool:
+        """Store labels and report of a study; return whether the archive holds that study."""
+        for name, value in labels.items():
+            self._session.merge(Label(study_uid=study_uid, name=name, value=value))
+        if report is not None:
+            self._session.merge(Report(study_uid=study_uid, text=report))
+        return self._session.get(Study, study_uid) is not None
+
+    def commit(self) -> None:
+        """Make what was done so far last."""
+        self._session.commit()
+
+    def finish(self) -> None:
+        """Mark the run as complete."""
+        self._run.finished = _now()
+        self._session.commit()
+
+    def close(self) -> None:
+        """Drop what was not committed, and the waiting files."""
+        self._session.close()
+        shutil.rmtree(self.waiting, ignore_errors=True)
+
+    def _setting(self, name: str, value: str) -> str:
+        """Return a setting, made with `value` where it was not yet set."""
+        row = self._session.get(Setting, name)
+        if row is None:
+            row = Setting(name=name, value=value)
+            self._session.add(row)
+        return row.value
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

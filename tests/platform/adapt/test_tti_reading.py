@@ -1,0 +1,280 @@
+"""`tti_reading` in worlds where the right answer was planted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
+from scipy.stats import norm
+
+from osler.adapt.patch import SitePatch
+from osler.adapt.tti_reading import (
+    TtiReading,
+    TtiSettings,
+    agreement,
+    choose_masked,
+    claims,
+    confusion,
+    excess,
+    rivals,
+    significant,
+    source_evidence,
+)
+from osler.bottleneck.records import Features, Support
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+
+World = Any
+DATE = "2024-05-01"
+ADAPTER = TtiReading()
+FREE = TtiReading(TtiSettings(source_tolerance=1.0))
+
+
+def fit(world: World, logits: np.ndarray, y: np.ndarray, adapter: TtiReading = ADAPTER) -> SitePatch:
+    return adapter.fit(world.pipeline, world.support(logits, y), created=DATE)
+
+
+def confused(world: World, rng: np.random.Generator, per_class: int, concept: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Draw studies of a site where a concept that speaks for class 1 fires in all, by three standard deviations and more."""
+    logits, y = world.draw(rng, per_class)
+    logits[:, concept] += 3.0
+    return logits, y
+
+
+def weakened(world: World, rng: np.random.Generator, per_class: int, concept: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw studies of a site where a concept is halfway to its neutral value."""
+    logits, y = world.draw(rng, per_class)
+    neutral = world.pipeline.neutral[concept]
+    values = neutral + (expit(logits[:, concept]) - neutral) / 2
+    logits[:, concept] = np.log(values / (1 - values))
+    return logits, y
+
+
+def test_support_from_the_source_changes_next_to_nothing(world: World):
+    rng = np.random.default_rng(1)
+    edited, before, after = [], [], []
+    test, test_y = world.draw(rng, 300)
+    for _ in range(60):
+        patch = fit(world, *world.draw(rng, 4))
+        edited.append(len(patch.deltas) / 12)
+        before.append(world.accuracy(world.pipeline, test, test_y, "b"))
+        after.append(world.accuracy(patch.apply(world.pipeline), test, test_y, "b"))
+    assert np.mean(edited) <= 0.05
+    assert np.mean(after) >= np.mean(before) - 0.005
+
+
+def test_a_concept_that_confuses_is_masked(make_world: Callable[..., World]):
+    world = make_world(seed=2, noise=0.8)
+    rng = np.random.default_rng(2)
+    patches = [fit(world, *confused(world, rng, 4), adapter=FREE) for _ in range(20)]
+    assert sum("concept_4" in patch.masked for patch in patches) >= 18
+    patch = fit(world, *confused(world, rng, 8), adapter=FREE)
+    assert patch.masked == ("concept_4",)
+    assert patch.blend == 1
+    only = replace(patch, deltas={"concept_4": patch.deltas["concept_4"]})
+    target, y = confused(world, rng, 400)
+    clean, _ = world.draw(rng, 400)
+    clean[:, [c for c in range(12) if c != 4]] = target[:, [c for c in range(12) if c != 4]]
+    patched = only.apply(world.pipeline)
+    assert world.accuracy(patched, target, y, "b") == world.accuracy(patched, clean, y, "b")
+    assert world.accuracy(patched, target, y, "b") > world.accuracy(world.pipeline, target, y, "b") + 0.15
+    assert "masked *concept 4*: fired in " in patch.deltas["concept_4"].sentence
+    assert "of 8 heart failure studies" in patch.deltas["concept_4"].sentence
+
+
+def test_a_concept_shrunk_by_half_gets_a_gain_of_two(make_world: Callable[..., World]):
+    world = make_world(seed=3, noise=0.05)
+    patch = fit(
+        world, *weakened(world, np.random.default_rng(3), 8), adapter=TtiReading(TtiSettings(amplify_share=0.3))
+    )
+    gain = patch.deltas["concept_0"].gain
+    assert gain == pytest.approx(2, rel=0.1)
+    assert patch.amplified == ("concept_0",)
+    assert "amplified *concept 0* by" in patch.edits[0]
+
+
+def test_evidence_by_absence_is_amplified_in_mirror_image(make_world: Callable[..., World]):
+    """A concept that speaks against class 0 alone, and at the site is not as absent there as it was."""
+    world = make_world(seed=4, noise=0.05)
+    means = world.means.copy()
+    means[:, 0] = [-2.0, 0.5, 0.5]
+    pipeline = world.pipeline
+    weight = pipeline.head.weight.copy()
+    weight[:, 0] = [-6.0, 1.0, 1.0]
+    source = replace(pipeline.source, mean=pipeline.source.mean.copy())
+    source.mean[:, 0] = expit(means[:, 0])
+    pipeline = replace(pipeline, head=replace(pipeline.head, weight=weight), source=source)
+    world = replace(world, means=means, pipeline=pipeline)
+    patch = fit(world, *weakened(world, np.random.default_rng(5), 8), adapter=FREE)
+    assert patch.deltas["concept_0"].gain == pytest.approx(2, rel=0.1)
+    assert "less clearly absent in heart failure" in patch.deltas["concept_0"].sentence
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), order_seed=st.integers(0, 10_000))
+def test_the_order_of_the_shots_is_irrelevant(world: World, seed: int, order_seed: int):
+    logits, y = confused(world, np.random.default_rng(seed), 4)
+    support = world.support(logits, y)
+    order = np.random.default_rng(order_seed).permutation(len(y))
+    moved = Support(
+        support.features.rows(order), y[order], "b", study_uids=tuple(support.study_uids[place] for place in order)
+    )
+    first, second = (FREE.fit(world.pipeline, one, created=DATE) for one in (support, moved))
+    assert first == second
+    assert first.id == second.id
+
+
+def test_the_order_of_the_concepts_is_irrelevant(world: World):
+    logits, y = confused(world, np.random.default_rng(7), 6)
+    ids = world.pipeline.bank.ids[::-1]
+    turned = replace(world.pipeline, bank=world.pipeline.bank.subset(ids))
+    first, second = (FREE.fit(one, world.support(logits, y), created=DATE) for one in (world.pipeline, turned))
+    assert first.masked == second.masked == ("concept_4",)
+    for one in first.deltas:
+        assert first.deltas[one].gain == pytest.approx(second.deltas[one].gain)
+
+
+def test_one_shot_a_class_works(world: World):
+    rng = np.random.default_rng(8)
+    patches = [fit(world, *confused(world, rng, 1), adapter=FREE) for _ in range(20)]
+    assert all(patch.shots == {"heart_failure": 1, "pneumonia": 1, "normal": 1} for patch in patches)
+    changed = [patch for patch in patches if not patch.changes_nothing]
+    assert changed
+    assert all("too few to leave one out" in patch.guards[0].sentence for patch in changed)
+
+
+def test_weights_and_source_predictions_stay_as_they_are(world: World):
+    rng = np.random.default_rng(9)
+    digest = world.pipeline.digest
+    patch = fit(world, *confused(world, rng, 6), adapter=FREE)
+    assert not patch.changes_nothing
+    patched = patch.apply(world.pipeline)
+    logits, _ = world.draw(rng, 50)
+    for site in ("a", None, "B"):
+        np.testing.assert_array_equal(
+            patched.predict_features(Features(logits), site=site).logits,
+            world.pipeline.predict_features(Features(logits)).logits,
+        )
+    assert world.pipeline.patches == {}
+    assert patched.digest == world.pipeline.digest == digest
+
+
+def test_with_all_concepts_masked_the_head_sees_the_neutral_state(world: World):
+    from osler.adapt.patch import ConceptDelta
+
+    pipeline = world.pipeline
+    deltas = {
+        one: ConceptDelta(float(m), mask=True) for one, m in zip(pipeline.bank.ids, pipeline.neutral, strict=True)
+    }
+    patch = SitePatch("b", pipeline.digest, pipeline.bank.digest, "by hand", DATE, "all", deltas=deltas)
+    logits, _ = world.draw(np.random.default_rng(10), 20)
+    output = patch.apply(pipeline).predict_features(Features(logits), site="b")
+    np.testing.assert_allclose(output.logits, np.tile(pipeline.head_weights()[1], (60, 1)), atol=1e-12)
+
+
+def test_a_class_without_shots_is_refused(world: World):
+    logits, y = world.draw(np.random.default_rng(11), 4)
+    kept = y != 2
+    with pytest.raises(OslerError, match="normal 0") as caught:
+        fit(world, logits[kept], y[kept])
+    assert caught.value.code is Code.SUPPORT_INSUFFICIENT
+    for y_wrong in (None, y + 1, y[:3]):
+        with pytest.raises(OslerError) as caught:
+            ADAPTER.fit(world.pipeline, replace(world.support(logits, y), y=y_wrong), created=DATE)
+        assert caught.value.code is Code.SUPPORT_INSUFFICIENT
+
+
+def test_no_change_is_an_answer_with_a_reason(world: World):
+    rng = np.random.default_rng(12)
+    quiet = fit(world, *world.draw(rng, 4))
+    assert quiet.changes_nothing
+    assert quiet.reason.startswith("No change: no concept")
+    blocked = fit(world, *confused(world, rng, 6), adapter=TtiReading(TtiSettings(source_tolerance=-1.0)))
+    assert blocked.changes_nothing
+    assert "would not pass the guards" in blocked.reason
+    assert [guard.passed for guard in blocked.guards] == [True, False]
+
+
+def test_the_source_guard_weakens_or_stops_a_costly_patch(make_world: Callable[..., World]):
+    world = make_world(seed=6, noise=1.2)
+    rng = np.random.default_rng(13)
+    for _ in range(10):
+        patch = fit(world, *confused(world, rng, 4))
+        if patch.changes_nothing:
+            continue
+        source = patch.guards[1]
+        assert source.after >= source.before - 0.005 - 1e-12
+        everywhere = replace(patch, site="a").apply(world.pipeline)
+        held = world.pipeline.source
+        logits = np.log(held.values / (1 - held.values))
+        assert world.accuracy(everywhere, logits, held.y, "a") == pytest.approx(source.after)
+
+
+def test_zero_as_neutral_is_an_option(world: World):
+    logits, y = confused(world, np.random.default_rng(14), 6)
+    patch = fit(world, logits, y, adapter=TtiReading(TtiSettings(neutral="zero", source_tolerance=1.0)))
+    assert all(delta.neutral == 0 for delta in patch.deltas.values())
+
+
+# The steps, each against a figure worked out by hand or by another route.
+
+
+def test_the_rival_is_the_best_wrong_class():
+    logits = np.array([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0]])
+    np.testing.assert_array_equal(rivals(logits, np.array([0, 1])), [2, 0])
+
+
+def test_excess_is_a_two_sample_z(world: World):
+    source = world.pipeline.source
+    values = np.tile(source.mean[0] + 2 * source.std[0], (4, 1))
+    z = excess(values, np.zeros(4, int), source)
+    np.testing.assert_allclose(z[0], 2 / np.sqrt(1 / 4 + 1 / source.counts[0]))
+    assert np.isnan(z[1:]).all()
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=30), st.floats(0.01, 0.5))
+def test_significance_is_the_step_up_procedure(z: list[float], fdr: float):
+    p = np.sort(norm.sf(z))
+    passing = np.flatnonzero(p <= fdr * np.arange(1, len(p) + 1) / len(p))
+    bound = p[passing[-1]] if len(passing) else -1.0
+    expected = norm.sf(z) <= bound
+    close = np.isclose(p, fdr * np.arange(1, len(p) + 1) / len(p)).any()
+    assert close or (significant(np.array(z), fdr) == expected).all()
+    assert not significant(np.array([np.nan, np.nan]), fdr).any()
+
+
+def test_confusion_counts_each_class_alike():
+    weights, neutral = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0.5, 0.5])
+    values = np.array([[0.5, 0.9], [0.5, 0.7], [0.5, 0.5], [0.9, 0.5]])
+    y, rival = np.array([0, 0, 0, 1]), np.array([1, 1, 1, 0])
+    flagged = np.array([[False, True], [False, True], [False, False], [True, False]])
+    np.testing.assert_allclose(confusion(values, y, rival, weights, neutral, flagged), [0.4 / 2, 0.6 / 3 / 2])
+    np.testing.assert_allclose(agreement(flagged, y, 3), [[0, 2 / 3], [1, 0], [0, 0]])
+
+
+def test_the_costliest_concepts_are_masked_first_and_few_of_them():
+    lost, agreed = np.array([0.1, 0.3, 0.3, 0.5, 0.0]), np.array([[0.5, 0.5, 0.5, 0.4, 1.0]])
+    ids = ("e", "d", "c", "b", "a")
+    pick = lambda share: choose_masked(lost, agreed, ids, TtiSettings(mask_share=share))
+    np.testing.assert_array_equal(pick(0.1), [False, False, True, False, False])
+    np.testing.assert_array_equal(pick(1.0), [True, True, True, False, False])
+
+
+def test_source_evidence_agrees_with_its_definition():
+    rng = np.random.default_rng(0)
+    weights, means = rng.normal(size=(3, 4)), rng.normal(size=(3, 4))
+    evidence = source_evidence(weights, means)
+    for k in range(3):
+        others = [r for r in range(3) if r != k]
+        expected = (weights[k] - weights[others].mean(axis=0)) * (means[k] - means[others].mean(axis=0))
+        np.testing.assert_allclose(evidence[k], expected)
+    claimed = claims(evidence, ("a", "b", "c", "d"), 0.5)
+    assert (claimed.sum(axis=1) <= 2).all()
+    assert (evidence[claimed] > 0).all()

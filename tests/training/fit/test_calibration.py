@@ -1,0 +1,24 @@
+"""Temperature on logits whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from osler_training.fit.calibration import fit_temperature
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
+def test_the_temperature_undoes_a_known_scale(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(20_000, 3)) * 1.5
+    y = (logits + rng.gumbel(size=logits.shape)).argmax(1)
+    assert fit_temperature(scale * logits, y) == pytest.approx(scale, rel=0.03)
+
+
+def test_a_split_without_errors_does_not_ask_for_certainty() -> None:
+    logits = np.tile([[2.0, -2.0], [-2.0, 2.0]], (15, 1))
+    y = np.tile([0, 1], 15)
+    confidence = softmax(logits / fit_temperature(logits, y), axis=1).max()
+    assert confidence == pytest.approx(16 / 17, abs=1e-3)  # (15 + 1) / (15 + 2), Platt's target

@@ -1,0 +1,113 @@
+"""The concept bottleneck: groundings from reports, a linear head from labels, calibrated, with what it remembers (M1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from osler.bottleneck.calibration import Calibration
+from osler.bottleneck.heads.linear import LinearHead
+from osler.bottleneck.pipeline import Pipeline
+from osler.bottleneck.records import Array, ConceptState, Features
+from osler.bottleneck.scorers.logistic import LogisticScorer
+from osler.bottleneck.source import SourceReference
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+from osler_training.fit.calibration import fit_temperature
+from osler_training.fit.grounding import Grounding, GroundingRule, fit_grounding
+from osler_training.fit.prior_head import HeadRule, fit_head
+from osler_training.fit.problem import Cohort, Problem
+
+
+@dataclass(frozen=True)
+class BottleneckRule:
+    """How a bottleneck is fitted."""
+
+    grounding: GroundingRule = field(default_factory=GroundingRule)
+    head: HeadRule = field(default_factory=HeadRule)
+
+
+@dataclass(frozen=True)
+class BottleneckClassifier:
+    """A fitted bottleneck; a fitted method."""
+
+    pipeline: Pipeline
+    grounding: Grounding
+
+    def probabilities(self, cohort: Cohort) -> Array:
+        """Return calibrated class probabilities (n, K)."""
+        output = self.pipeline.predict_features(cohort.features)
+        return self.pipeline.calibration.probabilities(output.logits)
+
+    def record(self) -> dict[str, Any]:
+        """Return how the groundings went."""
+        kept = [fit for fit in self.grounding.fits if not fit.skipped]
+        return {
+            "temperature": self.pipeline.calibration.temperature,
+            "concepts": len(kept),
+            "skipped": len(self.grounding.fits) - len(kept),
+            "grounding_accuracy": float(np.mean([fit.accuracy for fit in kept])),
+            "pipeline": self.pipeline.digest,
+        }
+
+
+def fit_bottleneck(problem: Problem, rule: BottleneckRule, *, seed: int, site: str = "source") -> BottleneckClassifier:
+    """Fit a bottleneck.
+
+    The held-out states that an adapter's guard will look at are those of the select and calibrate splits: the head chooses
+    nothing on them.
+
+    Raises:
+        OslerError: `nothing-eligible` where no concept can be grounded.
+    """
+    reference, bank = problem.reference, problem.bank
+    grounding = fit_grounding(
+        unit(reference.features), reference.concepts, reference.patients, bank.ids, seed=seed, rule=rule.grounding
+    )
+    if not grounding.ids:
+        raise OslerError(
+            Code.NOTHING_ELIGIBLE,
+            f"None of {len(bank.ids)} concepts could be grounded on {len(reference.patients)} reference studies.",
+            "Give more studies with reports, or lower `held_out_least`.",
+        )
+    bank = bank.subset(grounding.ids)
+    scorer = LogisticScorer(grounding.ids, grounding.vectors, grounding.intercepts)
+    train, select, calibrate = (
+        scorer.score(one.features, bank) for one in (problem.train, problem.select, problem.calibrate)
+    )
+    head = fit_head(train.static, problem.train.y, bank.prior_matrix(problem.classes), rule.head)
+    linear = LinearHead(grounding.ids, head.W, head.b)
+    temperature = fit_temperature(linear.predict(calibrate, problem.calibrate.features).logits, problem.calibrate.y)
+    pipeline = Pipeline(
+        encoder=problem.encoder,
+        encoder_digest=problem.encoder.digest,
+        bank=bank,
+        scorer=LogisticScorer(grounding.ids, grounding.vectors, grounding.intercepts, _percentiles(train)),
+        head=linear,
+        classes=problem.classes,
+        source=SourceReference.measure(
+            grounding.ids,
+            train.static,
+            problem.train.y,
+            np.concatenate([select.static, calibrate.static]),
+            np.concatenate([problem.select.y, problem.calibrate.y]),
+            classes=len(problem.classes),
+            site=site,
+        ),
+        calibration=Calibration(temperature, site=site, studies=len(problem.calibrate)),
+        notes={"seed": seed},
+    )
+    return BottleneckClassifier(pipeline, grounding)
+
+
+def unit(features: Features) -> Array:
+    """Return pooled features at unit length, as the scorer sees them (n, D)."""
+    return np.asarray(features.pooled / np.maximum(np.linalg.norm(features.pooled, axis=1, keepdims=True), 1e-12))
+
+
+def _percentiles(state: ConceptState) -> Array:
+    if state.logit is None:
+        raise ValueError("The scorer gave no logits")
+    return np.percentile(state.logit[:, 0], [5, 95], axis=0).T
