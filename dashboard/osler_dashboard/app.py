@@ -16,13 +16,13 @@ PAGES = Path(__file__).resolve().parent / "pages"
 
 def run() -> None:
     """Draw the page that the address names."""
-    st.set_page_config(page_title="Osler", page_icon=":material/stethoscope:", layout="wide")
+    st.set_page_config(page_title="Osler", page_icon=asset("icon.svg"), layout="wide")
     frame.begin()
     st.logo(asset("logo.svg"), size="large")
     page = st.navigation(
         [
             st.Page(PAGES / "study.py", title="Studies", icon=":material/radiology:", default=True),
-            st.Page(PAGES / "site.py", title="Site", icon=":material/tune:"),
+            st.Page(PAGES / "sites.py", title="Site", icon=":material/tune:"),
             st.Page(PAGES / "results.py", title="Results", icon=":material/monitoring:"),
         ],
         position="top",

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -16,7 +17,7 @@ from osler.cli.command import CommandResult, add_workspace, say
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_dashboard.settings import WORKSPACE_VARIABLE, flags
+from osler_dashboard.settings import MODEL_VARIABLE, WORKSPACE_VARIABLE, flags
 
 SUMMARY = "Open the dashboard: studies with their explanations, sites with their patches, results."
 
@@ -28,6 +29,7 @@ _TRIES = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the subcommand."""
     add_workspace(parser)
+    parser.add_argument("--model", metavar="NAME", help="model to show (default: the one fitted with a prior)")
     parser.add_argument("--port", type=int, metavar="PORT", help=f"port (default: the first free from {DEFAULT_PORT})")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     parser.add_argument(
@@ -54,7 +56,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     headless = arguments.no_browser or not _has_display()
     say(f"The dashboard is at {url}. Stop it with Ctrl+C. Research use only; not a medical device.")
     options = flags(address=arguments.address, port=port, headless=headless)
-    status = _serve([sys.executable, "-m", "streamlit", "run", str(APP), *options], workspace)
+    environment = {**os.environ, WORKSPACE_VARIABLE: str(workspace.root), MODEL_VARIABLE: arguments.model or ""}
+    status = _serve([sys.executable, "-m", "streamlit", "run", str(APP), *options], environment)
     if status not in (0, -signal.SIGINT, -signal.SIGTERM):
         raise OslerError(
             Code.INTERNAL, f"The dashboard ended with status {status}.", "Run `osler doctor`, then try again."
@@ -102,9 +105,8 @@ def _has_display() -> bool:
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _serve(command: list[str], workspace: Workspace) -> int:
+def _serve(command: list[str], environment: Mapping[str, str]) -> int:
     """Run the server to its end; what asks this process to stop stops the server too."""
-    environment = {**os.environ, WORKSPACE_VARIABLE: str(workspace.root)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as server:
 
         def stop(_number: int, _frame: FrameType | None) -> None:

@@ -1,16 +1,41 @@
-"""What the pages ask of the floors below, held once for all readers: nothing in here changes with a session."""
+"""What the pages ask of the floors below, held once for all readers: nothing in here changes with a session.
+
+A correction is an argument and a site patch is a record, so that one frozen model serves everybody.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from osler.adapt.patch import SitePatch
+from osler.adapt.store import PatchStore
+from osler.archive import Archive, Outcome, StudyRecord
+from osler.archive.arrivals import arrival_order, site_intake
+from osler.archive.explanations import explanations
+from osler.dicom.pixels import read_stored
+from osler.explain.explanation import Explanation
+from osler.explain.service import StudyExplainer, model_names
+from osler.feedback import Review, read_reviews, save_review
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_dashboard.settings import WORKSPACE_VARIABLE
+from osler_dashboard.components.viewer import image_payload
+from osler_dashboard.roll import Roll
+from osler_dashboard.settings import MODEL_VARIABLE, WORKSPACE_VARIABLE
+from osler_dashboard.words import sentence, study_names
+from osler_knowledge.corpus import Corpus, load_corpus
+
+PREFERRED_MODEL = "bottleneck_prior"
 
 
 def workspace() -> Workspace:
@@ -29,9 +54,186 @@ def workspace() -> Workspace:
     return Workspace.open(Path(named))
 
 
+def model_name(opened: Workspace) -> str:
+    """Return the model to show: the one that was asked for, else the one with a prior, else the first.
+
+    Raises:
+        OslerError: `model-invalid` where there is none, or not the one asked for.
+    """
+    names = model_names(opened)
+    wanted = os.environ.get(MODEL_VARIABLE)
+    if not names:
+        raise OslerError(Code.MODEL_INVALID, "There is no model here yet.", "Run `osler demo`, or fit a bottleneck.")
+    if wanted and wanted not in names:
+        raise OslerError(Code.MODEL_INVALID, f"There is no model {wanted!r} here.", f"Choose of {', '.join(names)}.")
+    return wanted or (PREFERRED_MODEL if PREFERRED_MODEL in names else names[0])
+
+
+@st.cache_resource(max_entries=4, show_spinner="Opening the model")
+def _explainer(root: Path, model: str, _written: int) -> StudyExplainer:
+    explainer = StudyExplainer(Workspace.open(root), model)
+    _ = explainer.pipeline  # an error of the model is told now, not in the middle of a page
+    return explainer
+
+
+def explainer() -> StudyExplainer:
+    """Return the explainer of the model shown, made once and again where the model's file is a new one."""
+    opened = workspace()
+    name = model_name(opened)
+    return _explainer(opened.root, name, (opened.models / name / "bottleneck.json").stat().st_mtime_ns)
+
+
+def archive() -> Archive:
+    """Return the archive of the workspace."""
+    return _archive(workspace().root)
+
+
+@st.cache_resource(max_entries=4)
+def _archive(root: Path) -> Archive:
+    return Archive(Workspace.open(root))
+
+
+@dataclass(frozen=True)
+class Studies:
+    """The studies of the archive with their readable names, in the order of their arrival."""
+
+    records: Mapping[str, StudyRecord]
+    names: Mapping[str, str]
+
+    @property
+    def sites(self) -> list[str]:
+        """Sites by name."""
+        return sorted({record.site for record in self.records.values()})
+
+
+def studies() -> Studies:
+    """Return all studies, read again when the index was written."""
+    folder = workspace().archive
+    written = tuple(
+        path.stat().st_mtime_ns for path in sorted(folder.glob("index.sqlite*")) if path.suffix != ".sqlite-shm"
+    )
+    return _studies(folder, written)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _studies(folder: Path, written: tuple[int, ...]) -> Studies:
+    held = archive()
+    records = {record.uid: record for record in held.studies()}
+    order = [uid for uid in arrival_order(held) if uid in records]
+    ordered = {uid: records[uid] for uid in [*order, *(records.keys() - set(order))]}
+    return Studies(ordered, study_names({uid: record.site for uid, record in ordered.items()}, list(ordered)))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _roll(root: Path, model: str, uids: tuple[str, ...], _explainer: StudyExplainer) -> Roll:
+    roll = Roll(_explainer, uids)
+    roll.wait(2.0)  # a small archive is read by then, and the first page shows it whole
+    return roll
+
+
+def is_phantom(study: StudyRecord) -> bool:
+    """Return whether a study was simulated, as the table that came with it says."""
+    return study.labels.get("phantom", "").lower() in ("1", "true", "yes")
+
+
+def roll(found: Studies) -> Roll:
+    """Return what the model concludes of every study, as far as it has got."""
+    held = explainer()
+    return _roll(held.workspace.root, held.pipeline.digest, tuple(found.records), held)
+
+
+def explain(uid: str, corrections: Mapping[str, bool] | None = None) -> Explanation:
+    """Explain a study under the patch in force at its site, with the reader's corrections if there are any."""
+    values = {concept: float(present) for concept, present in (corrections or {}).items()}
+    return explainer().explain(uid, corrections=values or None)
+
+
+def concept_map(uid: str, concept: str) -> NDArray[np.floating[Any]] | None:
+    """Return where a concept was seen, as strengths in [0, 1] over the whole image, None where no map can be drawn.
+
+    A place shows only where its features speak for the concept rather than against it.
+    """
+    held = explainer().concept_map(uid, concept)
+    return None if held is None else np.asarray(np.maximum(0.0, np.tanh(held / 2)))
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _image(path: Path, sha256: str) -> dict[str, Any]:
+    stored, header = read_stored(path)
+    return image_payload(stored, header, sha256[:16])
+
+
+def image(study: StudyRecord) -> dict[str, Any] | None:
+    """Return the frontal image of a study for the viewer, None where it has none.
+
+    Raises:
+        OslerError: A refusal code where the file cannot be read.
+    """
+    instance = archive().frontal(study)
+    return None if instance is None else _image(instance.path, instance.sha256)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _corpus() -> Corpus:
+    return load_corpus()
+
+
+def paragraphs(entry: str) -> list[str]:
+    """Return the paragraphs of an entry of the corpus, none where the corpus does not have it."""
+    found = _corpus().by_id.get(entry)
+    return found.text.split("\n") if found else []
+
+
+def concept_name(concept: str) -> str:
+    """Return the name of a concept as the bank has it, or its identifier where the bank does not know it."""
+    bank = explainer().pipeline.bank
+    name = bank.concept(concept).name if concept in bank.ids else concept.replace("_", " ")
+    return sentence(name)
+
+
+def intake(site: str) -> dict[Outcome, Counter[str]]:
+    """Return what became of the files received from a site."""
+    return site_intake(archive(), site)
+
+
+def refusal_meanings() -> dict[str, tuple[str, str]]:
+    """Return what each refusal means and what to do about it, by code."""
+    return explanations()
+
+
+def patch_of(site: str) -> SitePatch | None:
+    """Return the patch to show of a site for the model shown: the one in force, else the latest."""
+    held = explainer()
+    own = [patch for patch in held.patches.all() if (patch.site, patch.model) == (site, held.pipeline.digest)]
+    return next((patch for patch in own if patch.status == "active"), own[-1] if own else None)
+
+
+def switch_patch(patch: SitePatch, status: str, date: str, note: str) -> None:
+    """Put a patch in force or out of it; the change stays in its history."""
+    store = PatchStore(workspace().patches)
+    change = store.activate if status == "active" else store.revoke
+    change(patch, date, note)
+
+
+def adaptation(site: str) -> dict[str, Any]:
+    """Return what the demonstration measured of the patch of a site, empty where it measured none."""
+    held = dict(summary().get("adaptation") or {})
+    return held if held.get("site", site) == site else {}
+
+
 def summary() -> dict[str, Any]:
     """Read the summary that a demonstration left, empty where there is none or it cannot be read."""
     try:
         return dict(json.loads(workspace().summary.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
+
+
+def reviews() -> dict[str, Review]:
+    """Return the latest review of each study."""
+    return {review.study: review for review in read_reviews(workspace())}
+
+
+def keep_review(review: Review) -> None:
+    """Save a review."""
+    save_review(workspace(), review)

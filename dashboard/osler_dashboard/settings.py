@@ -1,8 +1,9 @@
-"""How Streamlit is set up: its options and the name under which a page finds the workspace."""
+"""How Streamlit is set up: its options, its colours, and the names under which a page finds workspace and model."""
 
 from __future__ import annotations
 
 WORKSPACE_VARIABLE = "OSLER_WORKSPACE"
+MODEL_VARIABLE = "OSLER_MODEL"
 
 # Nothing is sent home, and a trace, which can hold a patient's value, is never shown.
 PRIVACY = {
@@ -33,7 +34,7 @@ THEME = {
     "theme.baseRadius": "6px",
     "theme.buttonRadius": "6px",
     "theme.showWidgetBorder": "true",
-    "theme.headingFontWeights": "[600, 600, 600, 600, 600, 600]",
+    "theme.headingFontWeights": "600",
 }
 
 

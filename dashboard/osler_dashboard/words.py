@@ -51,15 +51,19 @@ METHODS = {
 
 def spoken(identifier: str) -> str:
     """Say an identifier in snake or kebab case: `heart_failure` is Heart failure."""
-    words = identifier.replace("_", " ").replace("-", " ").strip()
-    return words[:1].upper() + words[1:]
+    return sentence(identifier.replace("_", " ").replace("-", " ").strip())
+
+
+def sentence(text: str) -> str:
+    """Begin a text with a capital and leave the rest as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def site_name(site: str) -> str:
     """Say the name of a site; a single letter gets its word."""
     words = [word.upper() if len(word) == 1 else word for word in site.replace("_", " ").replace("-", " ").split()]
     name = " ".join(words) or "no name"
-    return f"Hospital {name}" if len(name) == 1 else name[:1].upper() + name[1:]
+    return f"Hospital {name}" if len(name) == 1 else sentence(name)
 
 
 def reason(code: str) -> str:
@@ -85,6 +89,11 @@ def study_names(sites: Mapping[str, str], arrival: Sequence[str]) -> dict[str, s
         counts[sites[study]] += 1
         names[study] = f"{site_name(sites[study])} · study {counts[sites[study]]:04d}"
     return names
+
+
+def slug(name: str) -> str:
+    """Write a name for an address: `Hospital B · study 0042` is hospital-b-study-0042."""
+    return "-".join("".join(letter if letter.isalnum() else " " for letter in name.lower()).split())
 
 
 def percent(fraction: float, digits: int = 0) -> str:

@@ -43,6 +43,7 @@ class Code(StrEnum):
 
     # Commands that cannot go on
     BANK_INVALID = "bank-invalid"
+    CONTRACT_INCOMPLETE = "contract-incomplete"
     CONTRACT_INVALID = "contract-invalid"
     CORPUS_INVALID = "corpus-invalid"
     DISK_FULL = "disk-full"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from importlib.resources import files
@@ -59,17 +60,16 @@ class Expectation(_Record):
 
     @model_validator(mode="after")
     def _check(self) -> Expectation:
-        rule = RULES.get(self.type)
-        if rule is None and self.type not in NATIVE:
+        if self.type not in RULES and self.type not in NATIVE:
             raise ValueError(f"expectation {self.type} is not known; allowed: {', '.join(sorted({*RULES, *NATIVE}))}")
-        if rule is not None:
-            needed = frozenset(rule.arguments) - OPTIONAL_ARGUMENTS - ENGINE_ARGUMENTS
-            allowed = frozenset(rule.arguments) & OPTIONAL_ARGUMENTS
-        else:
-            needed, allowed = NATIVE[self.type]
-        needed |= {"column_A", "column_B"} if rule is not None and rule.pair else {"column"}
+        needed, allowed = _signature(self.type)
         if not needed <= self.kwargs.keys() <= needed | allowed:
             raise ValueError(f"{self.type} needs {sorted(needed)} and may have {sorted(allowed)}")
+        wrong = [name for name, value in self.kwargs.items() if not _fits(name, value)]
+        if wrong:
+            raise ValueError(
+                f"{', '.join(wrong)} of {self.type} is not of its type; words like 'YES' and '16' need quotes"
+            )
         unknown = [str(column) for column in self.columns if column not in COLUMNS]
         if unknown:
             raise ValueError(f"the header table has no column {', '.join(unknown)}")
@@ -79,6 +79,31 @@ class Expectation(_Record):
     def columns(self) -> tuple[str, ...]:
         """The columns that it reads."""
         return tuple(self.kwargs[name] for name in ("column", "column_A", "column_B") if name in self.kwargs)
+
+
+def _signature(name: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the arguments that an expectation needs, and those that it may have."""
+    if name in NATIVE:
+        needed, allowed = NATIVE[name]
+        return needed | {"column"}, allowed
+    rule = RULES[name]
+    arguments = frozenset(rule.arguments) - ENGINE_ARGUMENTS
+    columns = {"column_A", "column_B"} if rule.pair else {"column"}
+    return (arguments - OPTIONAL_ARGUMENTS) | columns, arguments & OPTIONAL_ARGUMENTS
+
+
+def _fits(name: str, value: object) -> bool:
+    """Whether an argument has its type: YAML reads YES as a truth value and 16 as a number, which no text equals."""
+    if name == "value_set":
+        return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
+    if name == "regex":
+        try:
+            re.compile(str(value))
+        except re.error:
+            return False
+    if name == "regex" or name.startswith("column"):
+        return isinstance(value, str)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 class Clause(_Record):

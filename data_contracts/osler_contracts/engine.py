@@ -5,7 +5,9 @@ Great Expectations takes seconds and some 300 MB to import, so it is imported on
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -38,17 +40,40 @@ def check_headers(table: pd.DataFrame, contract: Contract, today: date | None = 
         raise OslerError(Code.TABLE_INVALID, "Keys of the header table repeat.", "Give each row a unique key.")
     keys = tuple(map(str, table.index))
     table = table.set_axis(pd.Index(keys, dtype="object", name="key"), axis="index")
-    absent = {clause.name: _absent(clause, table) for clause in contract.clauses}
-    checkable = [clause for clause in contract.clauses if not absent[clause.name]]
-    found = _validate(table, checkable, today or date.today()) if keys and checkable else {}
+    checks = {clause.name: _checks(clause, today or date.today()) for clause in contract.clauses}
+    checkable = [clause for clause in contract.clauses if not _absent(clause, table)]
+    outcomes = _validate(table, (check for clause in checkable for check in checks[clause.name])) if keys else {}
     order = {key: position for position, key in enumerate(keys)}
-    results = (
-        ClauseResult(clause, unchecked=f"the table lacks {', '.join(absent[clause.name])}")
-        if absent[clause.name]
-        else _result(clause, found.get(clause.name, []), order)
-        for clause in contract.clauses
-    )
+    results = []
+    for clause in contract.clauses:
+        if absent := _absent(clause, table):
+            results.append(ClauseResult(clause, unchecked=f"the table lacks {', '.join(absent)}"))
+        else:
+            found = [outcomes.get(check.name) for check in checks[clause.name]] if keys else []
+            results.append(_result(clause, found, order))
     return ContractReport(contract, keys, tuple(results))
+
+
+@dataclass(frozen=True)
+class _Check:
+    """One expectation of a clause. Equal ones are one: a suite drops the second without a word."""
+
+    type: str
+    kwargs: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return json.dumps([self.type, self.kwargs], sort_keys=True)
+
+
+def _checks(clause: Clause, today: date) -> list[_Check]:
+    """Turn a clause into expectations: its own and, where values are required, that none is missing."""
+    expectation = clause.expectation
+    kwargs = dict(expectation.kwargs)
+    if expectation.type in RULES and "today" in RULES[expectation.type].arguments:
+        kwargs["today"] = today.isoformat()
+    required = expectation.columns if clause.required else ()
+    return [_Check(expectation.type, kwargs), *(_Check(NOT_NULL, {"column": column}) for column in required)]
 
 
 def _absent(clause: Clause, table: pd.DataFrame) -> list[str]:
@@ -56,10 +81,10 @@ def _absent(clause: Clause, table: pd.DataFrame) -> list[str]:
 
 
 def _result(clause: Clause, outcomes: Iterable[Any], order: Mapping[str, int]) -> ClauseResult:
-    """Join the outcomes of a clause's expectations; an exception is no verdict, and its text may hold values."""
+    """Join the outcomes of a clause's expectations; none, or an exception, whose text may hold values, is no verdict."""
     violated: set[str] = set()
     for outcome in outcomes:
-        if _raised(outcome.exception_info):
+        if outcome is None or _raised(outcome.exception_info):
             return ClauseResult(clause, unchecked="the check itself failed")
         listed = outcome.result.get("unexpected_index_list") or []
         violated.update(key for item in listed for key in item["key"])
@@ -73,10 +98,11 @@ def _raised(information: Mapping[str, Any]) -> bool:
     return any(item.get("raised_exception") for item in information.values())
 
 
-def _validate(table: pd.DataFrame, clauses: Iterable[Clause], today: date) -> dict[str, list[Any]]:
-    """Run the clauses as one suite in a context of its own; the outcomes by clause name."""
+def _validate(table: pd.DataFrame, checks: Iterable[_Check]) -> dict[str, Any]:
+    """Run checks as one suite in a context of its own; the outcomes by the name of the check."""
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     register_rules()
     context = gx.get_context(mode="ephemeral")
@@ -84,27 +110,8 @@ def _validate(table: pd.DataFrame, clauses: Iterable[Clause], today: date) -> di
     asset = context.data_sources.add_pandas("headers").add_dataframe_asset("headers")
     batch = asset.add_batch_definition_whole_dataframe("headers").get_batch({"dataframe": table})
     suite = gx.ExpectationSuite(name="contract")
-    for clause in clauses:
-        for expectation in _compile(clause, today):
-            suite.add_expectation(expectation)
+    for name, check in {check.name: check for check in checks}.items():
+        configuration = ExpectationConfiguration(type=check.type, kwargs=dict(check.kwargs), meta={"name": name})
+        suite.add_expectation(configuration.to_domain_obj())
     results: list[Any] = batch.validate(suite, result_format=RESULT_FORMAT).results
-    outcomes: dict[str, list[Any]] = {}
-    for outcome in results:
-        outcomes.setdefault(outcome.expectation_config.meta["clause"], []).append(outcome)
-    return outcomes
-
-
-def _compile(clause: Clause, today: date) -> list[Any]:
-    """Turn a clause into expectations: its own and, where values are required, that none is missing."""
-    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-
-    kwargs = dict(clause.expectation.kwargs)
-    if "today" in getattr(RULES.get(clause.expectation.type), "arguments", ()):
-        kwargs["today"] = today.isoformat()
-    pairs = [(clause.expectation.type, kwargs)]
-    if clause.required and clause.expectation.type != NOT_NULL:
-        pairs += [(NOT_NULL, {"column": column}) for column in clause.expectation.columns]
-    return [
-        ExpectationConfiguration(type=name, kwargs=arguments, meta={"clause": clause.name}).to_domain_obj()
-        for name, arguments in pairs
-    ]
+    return {result.expectation_config.meta["name"]: result for result in results}

@@ -6,8 +6,8 @@ value. The two are never mixed.
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -120,9 +120,7 @@ def read_header_csv(path: Path, key: str | None = None) -> pd.DataFrame:
         raise _invalid(f"{path} {why}.", "Name the columns by DICOM keyword, for example Modality or Rows.")
     if key is not None and key not in raw.columns:
         raise _invalid(f"{path} has no column {key}.", "Name one of its columns as the key, or none.")
-    data = {
-        name: [_whole(value) if name in INTEGERS else value for value in raw[column]] for column, name in chosen.items()
-    }
+    data = {name: [_exported(value, name) for value in raw[column]] for column, name in chosen.items()}
     return _table(data, raw[key] if key else (f"row {number}" for number in range(1, len(raw) + 1)))
 
 
@@ -136,29 +134,22 @@ def _table(data: Mapping[str, Iterable[object]], keys: Iterable[object]) -> pd.D
     return pd.DataFrame(columns, index=index, columns=list(columns), dtype="object")
 
 
-def _whole(value: object) -> object:
-    """Undo the decimals of an export through floating point."""
-    return value.removesuffix(".0") if isinstance(value, str) else value
+def _exported(value: str, name: str) -> str:
+    """Undo what exports make of values: printed lists, such as `['L', 'F']`, and decimals of whole numbers."""
+    if value.startswith("[") and value.endswith("]"):
+        return "\\".join(item.strip(" '\"") for item in value[1:-1].split(","))
+    return value.removesuffix(".0") if name in INTEGERS else value
 
 
 def _text(value: object) -> str | None:
     """Return a header value as text: None for blank, YES or NO for a flag, backslashes between several values."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
     if isinstance(value, bool):
         return "YES" if value else "NO"
-    if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
-        value = _listed(value)
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         value = "\\".join(str(item).strip() for item in value)
-    text = "" if value is None else str(value).strip(" \t\r\n\0")
-    return text or None
-
-
-def _listed(text: str) -> object:
-    """Undo the printed list that exports of multi-valued attributes hold, such as `['L', 'F']`."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+    return str(value).strip(" \t\r\n\0") or None
 
 
 def _plain(name: str) -> str:

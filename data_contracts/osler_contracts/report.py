@@ -8,6 +8,7 @@ from typing import Any
 
 from osler_contracts.codes import Code
 from osler_contracts.contract import Clause, Contract, Severity
+from osler_contracts.errors import OslerError
 
 GRAVITY = {severity: rank for rank, severity in enumerate(Severity)}
 
@@ -78,6 +79,22 @@ class ContractReport:
     def unchecked(self) -> tuple[ClauseResult, ...]:
         """The clauses that could not be checked."""
         return tuple(result for result in self.results if result.unchecked is not None)
+
+    def require_complete(self) -> ContractReport:
+        """Return the report; a gate must not open because nobody could look.
+
+        Raises:
+            OslerError: `contract-incomplete` where a clause that keeps files out could not be checked.
+        """
+        open_clauses = [result for result in self.unchecked if result.clause.severity is not Severity.WARN]
+        if open_clauses:
+            reasons = ", ".join(f"{result.clause.name} ({result.unchecked})" for result in open_clauses)
+            raise OslerError(
+                Code.CONTRACT_INCOMPLETE,
+                f"Clauses of {self.contract.name} could not be checked: {reasons}.",
+                "Give the table these columns, or use a contract without these clauses.",
+            )
+        return self
 
     def by_row(self) -> dict[str, list[ClauseHit]]:
         """Return the violations of every row, the gravest first; an empty list where there is none."""

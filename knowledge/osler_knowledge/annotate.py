@@ -31,9 +31,11 @@ _CONTEXTS = (
 )
 _SPANS = "mentions"
 _DENIED = "!"  # marks the key of a phrase that reports absence
+# A header starts a line or a sentence, or is written in capitals.
 _HEADER = re.compile(
-    r"(?im)\b(indications?|(?:clinical )?(?:history|information|details)|clinical indication|comparisons?|techniques?"
-    r"|reason for (?:exam(?:ination)?|study)|findings?|impression|conclusions?|opinion|report|procedure|views?)\s*:"
+    r"(?im)(?:^|[.;?!]|\b(?=(?-i:[A-Z]{4})))\s*(indications?|(?:clinical )?(?:history|information|details|indication)"
+    r"|comparisons?|techniques?|reason for (?:exam(?:ination)?|study)|findings?|impression|conclusions?|opinion|report"
+    r"|procedure|views?)\s*:"
 )
 _READ = re.compile(r"(?i)finding|impression|conclusion|opinion|report")
 

@@ -93,6 +93,8 @@ class Concept:
             raise _invalid(f"A concept's identifier is snake case, got {self.id!r}.")
         if self.status not in STATUSES:
             raise _invalid(f"The status of {self.id!r} is one of {', '.join(STATUSES)}, got {self.status!r}.")
+        if not all(term.strip() and term.count(" ... ") <= 1 for term in (*self.terms, *self.absent_terms)):
+            raise _invalid(f"A phrase of {self.id!r} is empty or has more than one gap.")
 
 
 @dataclass(frozen=True)
@@ -180,16 +182,20 @@ class ConceptBank:
             raise _invalid(f"The text is not a concept bank ({type(error).__name__}).") from error
 
     def save(self, path: Path) -> None:
-        """Write the bank."""
-        path.write_text(self.to_json(), encoding="utf-8")
+        """Write the bank; what was at `path` stays until the whole new text is on the disk."""
+        draft = path.with_name(path.name + ".part")
+        draft.write_text(self.to_json(), encoding="utf-8")
+        draft.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> ConceptBank:
         """Read the bank at `path`; see `from_json`."""
         try:
             return cls.from_json(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
+        except (FileNotFoundError, IsADirectoryError) as error:
             raise _invalid(f"There is no bank at {path}.") from error
+        except UnicodeDecodeError as error:
+            raise _invalid(f"The file {path} is not UTF-8 text.") from error
 
 
 def _citation(record: dict[str, Any] | None) -> Citation | None:

@@ -38,7 +38,7 @@ NEGATION: TermSet = {
     "pseudo_negations": _BASE["pseudo_negations"] + _WORDS["keeps"] + _WORDS["asks"] + _STILL_THERE + _DOUBTS_WITH_NOT,
     "preceding_negations": _BASE["preceding_negations"] + _WORDS["deny_before"],
     "following_negations": _BASE["following_negations"] + _WORDS["deny_after"] + _NOT_SEEN,
-    "termination": _STARTS + _WORDS["deny_ends"],
+    "termination": _STARTS + _WORDS["deny_ends"] + _joined(_WORDS["unseen"], [","]),
 }
 DOUBTFUL_WORDS = _WORDS["doubtful_words"]
 DOUBT: TermSet = {

@@ -11,13 +11,15 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
-from spacy.tokens import Span
 
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_knowledge.language import english
+
+if TYPE_CHECKING:
+    from spacy.tokens import Span
 
 SNIPPET_TOKENS = 120
 
@@ -131,26 +133,27 @@ def _read(file: Traversable) -> Entry:
 
 def sentences(text: str) -> list[tuple[int, int]]:
     """Return character offsets of the sentences of a text, without the space around them."""
+    from osler_knowledge.language import english  # spaCy takes seconds to import: only who cuts sentences pays
+
     return [trimmed(span) for span in english()(text).sents if span.text.strip()]
 
 
 def trimmed(span: Span) -> tuple[int, int]:
     """Return character offsets of a span without the space around it."""
     start, text = span.start_char, span.text
-    return start + len(text) - len(text.lstrip()), start + len(text.rstrip())
+    return start + len(text) - len(text.lstrip()), start + max(len(text.rstrip()), len(text) - len(text.lstrip()))
 
 
 def snippets(entry: Entry, most: int = SNIPPET_TOKENS) -> Iterator[Snippet]:
     """Cut an entry into passages of whole sentences with at most `most` tokens; a longer sentence is cut at `most`."""
+    from osler_knowledge.language import english
+
     doc = english()(entry.text)
-    pieces = [
-        (start, min(start + most, sentence.end))
-        for sentence in doc.sents
-        for start in range(sentence.start, sentence.end, most)
-    ]
+    ends = [min(start + most, one.end) for one in doc.sents for start in range(one.start, one.end, most)]
     first = 0
-    for (_, end), (_, next_end) in zip(pieces, [*pieces[1:], (0, len(doc) + most + 1)], strict=True):
+    for end, next_end in pairwise([*ends, len(doc) + most + 1]):
         if next_end - first > most:
-            span = doc[first:end]
-            yield Snippet(entry.id, entry.text[span.start_char : span.end_char], span.start_char, span.end_char)
+            start_char, end_char = trimmed(doc[first:end])
+            if start_char < end_char:
+                yield Snippet(entry.id, entry.text[start_char:end_char], start_char, end_char)
             first = end

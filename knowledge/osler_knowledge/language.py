@@ -17,7 +17,7 @@ from spacy.tokens import Doc
 GAP = " ... "
 LONGEST_GAP = 6
 # A phrase with a gap does not run across a clause, nor past a word that turns it round.
-_GAP_STOPS = [",", ";", ":", ".", "(", ")", "but", "with", "without", "while", "although", "normal", "clear"]
+_GAP_STOPS = [",", ";", ".", "(", ")", "but", "with", "without", "while", "although", "normal", "clear"]
 _GAP_STOPS += ["unremarkable", "aorta", "aortic", "no", "which", "there", "seen", "than", "base", "apex"]
 _SPELLING = (
     (re.compile(r"oedema"), "edema"),
@@ -43,6 +43,8 @@ def normalise(word: str) -> str:
         return _PLURALS[word]
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
+    if word.endswith(("sses", "xes", "ches", "shes")):
+        return word[:-2]
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
         return word[:-1]
     return word
@@ -69,7 +71,8 @@ def _start_at_lines(doc: Doc) -> Doc:
 def blank_english() -> Language:
     """Return a new pipeline that splits sentences and normalises words; it needs no model."""
     nlp = spacy.blank("en")
-    nlp.add_pipe("sentencizer", config={"punct_chars": [".", "!", "?", ";"]})
+    nlp.max_length = 100_000_000  # characters; the default protects parsers, and there is none here
+    nlp.add_pipe("sentencizer", config={"punct_chars": [".", "..", "...", "!", "?", ";"]})
     nlp.add_pipe("osler_lines")
     nlp.add_pipe("osler_norms")
     return nlp
@@ -117,7 +120,7 @@ class PhraseFinder:
         """Return what is found, in reading order."""
         strings = doc.vocab.strings
         found = {Found(start, end, start, strings[match]) for match, start, end in self._plain(doc)}
-        for match, start, end in self._gapped(doc):
+        for match, start, end in self._gapped(doc) if self._keys else ():
             key, length = self._keys[match]
             found.add(Found(start, end, end - length, key))
         return sorted(found)

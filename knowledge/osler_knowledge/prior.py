@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from osler_knowledge.bank import Citation, PriorEvidence
 from osler_knowledge.corpus import Corpus, Entry, trimmed
-from osler_knowledge.language import Found, PhraseFinder, english
+from osler_knowledge.language import GAP, Found, PhraseFinder, english
 from osler_knowledge.lexicon import Lexicon
 
 # (value, confidence): plain statements weigh more than hedged ones. Phrases match any number and spelling.
@@ -68,7 +68,10 @@ class PriorReader:
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._lexicon = lexicon
-        phrases: dict[str, tuple[str, ...]] = {f"sign:{one.id}": one.terms for one in lexicon.observations}
+        # A phrase with a gap is made for reports: in prose its gap may swallow the cue.
+        phrases: dict[str, tuple[str, ...]] = {
+            f"sign:{one.id}": tuple(term for term in one.terms if GAP not in term) for one in lexicon.observations
+        }
         phrases |= {f"finding:{one.id}": (*one.terms, one.name) for one in lexicon.findings}
         phrases |= {f"cue:{value}:{confidence}": words for (value, confidence), words in CUES.items()}
         phrases |= {"finding:*": lexicon.any_finding, "contrast:": CONTRASTS, "stop:": STOPS, "denial:": DENIALS}
@@ -171,6 +174,11 @@ def _settle(statements: list[Statement]) -> PriorEvidence:
     return PriorEvidence(value, round(best.confidence * share, 3), best.citation)
 
 
+@lru_cache(maxsize=4)
+def _reader(lexicon: Lexicon) -> PriorReader:
+    return PriorReader(lexicon)
+
+
 def read_prior(corpus: Corpus, lexicon: Lexicon) -> Prior:
     """Read the prior of a corpus."""
-    return Prior(tuple(PriorReader(lexicon).statements(corpus)), lexicon.finding_ids)
+    return Prior(tuple(_reader(lexicon).statements(corpus)), lexicon.finding_ids)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 from osler_knowledge.corpus import Corpus, Snippet
 from osler_knowledge.language import normalise
 
-MARKER = "corpus.json"
+MARKER = "corpus.sha256"
 
 
 @dataclass(frozen=True)
@@ -54,16 +53,17 @@ class Retriever:
         return [Hit(self.corpus.snippets[i], float(scores[i])) for i in order if scores[i] > 0]
 
     def save(self, folder: Path) -> None:
-        """Write the index and the digest of its corpus."""
+        """Write the index, then the digest of its corpus: a folder without the digest holds no index."""
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARKER).unlink(missing_ok=True)
         self._index.save(str(folder), show_progress=False)
-        (folder / MARKER).write_text(json.dumps({"digest": self.corpus.digest}) + "\n", encoding="utf-8")
+        (folder / MARKER).write_text(self.corpus.digest, encoding="utf-8")
 
     @classmethod
     def open(cls, corpus: Corpus, folder: Path) -> Retriever:
         """Load the index of this corpus from a folder; build and save it where none, or another's, is there."""
         marker = folder / MARKER
-        if marker.is_file() and json.loads(marker.read_text(encoding="utf-8")) == {"digest": corpus.digest}:
+        if marker.is_file() and marker.read_text(encoding="utf-8") == corpus.digest:
             return cls(corpus, bm25s.BM25.load(str(folder), show_progress=False))
         retriever = cls(corpus)
         retriever.save(folder)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from osler_contracts.codes import Code
-from osler_contracts.contract import load_contract, shipped_contracts
+from osler_contracts.contract import Contract, Severity, load_contract, shipped_contracts
 from osler_contracts.engine import check_headers
 from osler_contracts.errors import OslerError
 from osler_contracts.headers import COLUMNS, header_table
@@ -102,6 +102,26 @@ def test_a_check_that_fails_is_no_verdict(chest_header: dict[str, object]) -> No
         "study-instance-uid": "the check itself failed"
     }
     assert report.by_row() == {"a": []}
+
+
+def test_a_gate_stays_shut_where_a_clause_that_keeps_files_out_was_not_checked(chest_header: dict[str, object]) -> None:
+    table, contract = header_table([{"key": "a", **chest_header}]), load_contract("chest-radiograph")
+    assert check_headers(table, contract).require_complete().by_row() == {"a": []}
+    assert check_headers(table.drop(columns="patient_age"), contract).require_complete().by_row() == {"a": []}
+    with pytest.raises(OslerError, match=r"private-identifier \(the table lacks private_identifier\)") as caught:
+        check_headers(table.drop(columns="private_identifier"), contract).require_complete()
+    assert caught.value.code is Code.CONTRACT_INCOMPLETE
+
+
+def test_clauses_that_check_the_same_both_answer() -> None:
+    first = load_contract("chest-radiograph").clauses[0]
+    twins = [
+        first.model_copy(update={"name": name, "severity": severity})
+        for name, severity in zip("ab", Severity, strict=False)
+    ]
+    contract = Contract(name="twins", version=1, summary="The same twice.", clauses=tuple(twins))
+    report = check_headers(header_table([{"key": "k", "modality": "MR"}, {"key": "n"}]), contract)
+    assert [result.violated for result in report.results] == [("k", "n"), ("k", "n")]
 
 
 def test_repeated_keys_are_refused() -> None:

@@ -100,6 +100,7 @@ def test_values_become_text() -> None:
         [{"key": 1, "rows": 512, "private_identifier": False, "modality": " ", "pixel_spacing": (0.1, 0.2)}]
     )
     row = table.loc["1"]
+    assert header_table([{"key": 1, "rows": float("nan")}])["rows"].isna().all()
     assert row[["rows", "private_identifier", "pixel_spacing"]].tolist() == ["512", "NO", "0.1\\0.2"]
     assert row["modality"] is None
     assert tuple(table.columns) == COLUMNS

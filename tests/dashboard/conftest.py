@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,13 +122,13 @@ def _fit(workspace: Workspace) -> Pipeline:
     frontals = [archive.frontal(study) for study in studies]
     features = encoder.encode([read_image(one.path).values for one in frontals if one is not None]).pooled
     y = np.array([CLASSES.index(study.labels["finding"]) for study in studies])
-    draw = np.random.default_rng(5)
+    draw, mean, spread = np.random.default_rng(5), features.mean(axis=0), features.std(axis=0)
     weights, intercepts = [], []
     for number in range(len(CONCEPTS)):
         truth = (y == number % 2) ^ (draw.uniform(size=len(y)) < 0.12)
-        fit = LogisticRegression(C=50.0).fit(features, truth)
-        weights.append(fit.coef_[0])
-        intercepts.append(fit.intercept_[0])
+        fit = LogisticRegression(C=0.02).fit((features - mean) / spread, truth)
+        weights.append(fit.coef_[0] / spread)
+        intercepts.append(fit.intercept_[0] - fit.coef_[0] @ (mean / spread))
     scorer = LogisticScorer(CONCEPTS, np.array(weights), np.array(intercepts), None)
     values = 1 / (1 + np.exp(-(features @ np.array(weights).T + np.array(intercepts))))
     head = LogisticRegression(C=5.0).fit(values, y)
@@ -156,7 +157,9 @@ def _patch(pipeline: Pipeline) -> SitePatch:
         reason="1 concepts masked and 1 amplified, as the support asks and the guards allow.",
         deltas={
             MASKED: ConceptDelta(
-                float(neutral), mask=True, sentence="masked *pacemaker*: fired in 4 of 4 pneumonia studies at this site (z=+5.1)"
+                float(neutral),
+                mask=True,
+                sentence="masked *pacemaker*: fired in 4 of 4 pneumonia studies at this site (z=+5.1)",
             ),
             "perihilar_haze": ConceptDelta(
                 0.5, gain=1.5, sentence="amplified *perihilar haze* by 1.50: weaker in heart failure studies (z=-3.0)"
@@ -165,6 +168,34 @@ def _patch(pipeline: Pipeline) -> SitePatch:
         shots={"heart_failure": 4, "pneumonia": 4},
         guards=(GuardOutcome("leave-one-shot-out", True, 0.1, 0.4, "Mean margin on shots left out: +0.100, +0.400."),),
     )
+
+
+SUMMARY = {
+    "adaptation": {
+        "masked": [MASKED],
+        "amplified": ["perihilar_haze"],
+        "source_before": 0.91,
+        "source_after": 0.91,
+        "target_before": 0.62,
+        "target_after": 0.74,
+    },
+    "results": [
+        {
+            "method": method,
+            "id": own,
+            "ood": other,
+            "gap": own - other,
+            "avg": (own + other) / 2,
+            "ci": {
+                "id": [own - 0.04, own + 0.04],
+                "ood": [other - 0.05, other + 0.05],
+                "gap": [own - other - 0.06, own - other + 0.06],
+                "avg": [(own + other) / 2 - 0.03, (own + other) / 2 + 0.03],
+            },
+        }
+        for method, own, other in (("linear_probe", 0.95, 0.31), ("bottleneck_prior", 0.9, 0.8))
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -194,6 +225,7 @@ def _build(folder: Path) -> Demo:
     (workspace.models / "main").rmdir()
     store = PatchStore(workspace.patches)
     store.activate(_patch(pipeline), "2026-01-07", "Engineer: first weeks")
+    workspace.summary.write_text(json.dumps(SUMMARY))
     return Demo(workspace, folder / "sources")
 
 

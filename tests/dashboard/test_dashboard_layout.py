@@ -5,12 +5,23 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import osler_dashboard
 import pytest
+
+import osler_dashboard
 
 ROOT = Path(osler_dashboard.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
-BANNED = {"torch", "torchvision", "open_clip", "pydicom", "sqlalchemy", "sqlite3", "safetensors", "mlflow", "osler_training"}
+BANNED = {
+    "torch",
+    "torchvision",
+    "open_clip",
+    "pydicom",
+    "sqlalchemy",
+    "sqlite3",
+    "safetensors",
+    "mlflow",
+    "osler_training",
+}
 
 
 def _imported(path: Path) -> set[str]:

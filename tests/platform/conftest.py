@@ -1,4 +1,4 @@
-"""A tiny encoder and a small bottleneck, made once a session; no file is fetched."""
+"""A tiny encoder, a small bottleneck and small DICOM files, all made here; no file is fetched."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 from osler.bottleneck.encoders.open_clip import OpenClipEncoder, build_model, save_encoder
 from osler.bottleneck.encoders.preprocess import Preprocess
@@ -16,6 +18,7 @@ from osler.bottleneck.heads.linear import LinearHead
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.scorers.logistic import LogisticScorer
 from osler.bottleneck.source import SourceReference
+from osler.workspace import Workspace
 from osler_knowledge.bank import Citation, Concept, ConceptBank, PriorEvidence
 
 SENTENCES = ["The heart is enlarged.", "No pleural effusion; the lungs are clear.", "Basal opacity at 2.5 cm?"]
@@ -110,3 +113,72 @@ def images() -> list[np.ndarray]:
     draw = np.random.default_rng(3)
     shapes = [(70, 50), (64, 64), (90, 100), (64, 64, 3)]
     return [draw.uniform(size=shape).astype(np.float32) for shape in shapes]
+
+
+def _radiograph(number: int = 0, pixels: np.ndarray | None = None, **values: object) -> Dataset:
+    """Build a valid chest radiograph that differs by number; values replace elements, None removes them."""
+    stored = np.random.default_rng(number).integers(0, 4096, (136, 128)).astype("<u2") if pixels is None else pixels
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID = DigitalXRayImageStorageForPresentation
+    dataset.SOPInstanceUID = f"1.2.3.{number}.3"
+    dataset.StudyInstanceUID = f"1.2.3.{number}.1"
+    dataset.SeriesInstanceUID = f"1.2.3.{number}.2"
+    elements: dict[str, object] = {
+        "PatientID": f"MRN{number:05d}",
+        "PatientName": "Grablowski^Zenobia",
+        "PatientBirthDate": "19510203",
+        "PatientSex": "F",
+        "PatientAge": "069Y",
+        "StudyDate": "20200304",
+        "StudyTime": "101112",
+        "AcquisitionDate": "20200304",
+        "AcquisitionTime": "101500",
+        "ContentDate": "20200304",
+        "Modality": "DX",
+        "BodyPartExamined": "CHEST",
+        "ViewPosition": "PA",
+        "PatientOrientation": ["L", "F"],
+        "PresentationIntentType": "FOR PRESENTATION",
+        "BurnedInAnnotation": "NO",
+        "ImagerPixelSpacing": [0.2, 0.2],
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "Rows": stored.shape[0],
+        "Columns": stored.shape[1],
+        "BitsAllocated": 16,
+        "BitsStored": 12,
+        "HighBit": 11,
+        "PixelRepresentation": 0,
+        "PixelData": stored.tobytes(),
+    }
+    for keyword, value in (elements | values).items():
+        if value is not None:
+            setattr(dataset, keyword, value)
+    return dataset
+
+
+@pytest.fixture(scope="session")
+def make_radiograph() -> Callable[..., Dataset]:
+    """Return a maker of valid chest radiographs."""
+    return _radiograph
+
+
+@pytest.fixture
+def write_dicom(tmp_path: Path) -> Callable[..., Path]:
+    """Return a writer of data sets to files below `source/`."""
+
+    def write(dataset: Dataset, name: str = "image.dcm") -> Path:
+        path = tmp_path / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        dataset.save_as(path, enforce_file_format=True)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Return a new workspace."""
+    return Workspace.open(tmp_path / "workspace", create=True)

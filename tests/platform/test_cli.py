@@ -6,10 +6,10 @@ import argparse
 import errno
 import json
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -65,14 +65,13 @@ def test_help_lists_every_command_with_its_summary() -> None:
 
 
 def test_help_is_quick() -> None:
-    # The best of several: the machine may be busy with something else.
+    # Time on the processor, which is what it takes on an idle machine: this one may be busy with other tests.
     times = []
-    for _ in range(5):
-        start = time.perf_counter()
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         _osler("--help")
-        times.append(time.perf_counter() - start)
-        if times[-1] < 0.5:
-            break
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < 0.5
 
 
@@ -109,23 +108,36 @@ def test_a_failure_is_one_line_and_one_object(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_done_and_done_with_refusals(tmp_path: Path) -> None:
+def test_done_and_done_with_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "headers.csv"
     table.write_text("Modality\nCR\nMR\n", encoding="utf-8")
-    refused = _osler("contract", "check", "--headers", str(table), "--json")
-    assert refused.returncode == 3
-    assert json.loads(refused.stdout)["counts"]["refuse"] == 1
-    told = _osler("contract", "check", "--headers", str(table))
-    assert (told.returncode, told.stdout.startswith("chest-radiograph 1: 2 rows")) == (3, True)
-    explained = _osler("contract", "explain", "any-image", "--json")
-    assert (explained.returncode, json.loads(explained.stdout)["name"]) == (0, "any-image")
+    assert cli.main(["contract", "check", "--headers", str(table), "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["counts"]["refuse"] == 1
+    assert cli.main(["contract", "check", "--headers", str(table)]) == 3
+    assert capsys.readouterr().out.startswith("chest-radiograph 1: 2 rows")
+    table.write_text("Modality\nCR\nDX\n", encoding="utf-8")
+    assert cli.main(["contract", "check", "--headers", str(table)]) == 0
+    capsys.readouterr()
+    assert cli.main(["contract", "explain", "any-image", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "any-image"
 
 
-def test_the_doctor_answers_with_checks_whatever_it_finds(tmp_path: Path) -> None:
-    done = _osler("doctor", "--json", cwd=tmp_path)
-    answer = json.loads(done.stdout)
+def test_json_may_stand_before_or_after_a_nested_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["contract", "--json", "explain", "any-image"], ["contract", "explain", "any-image", "--json"]):
+        assert cli.main(words) == 0
+        assert json.loads(capsys.readouterr().out)["version"] == 1
+    assert cli.main(["contract", "explain", "any-image"]) == 0
+    assert capsys.readouterr().out.startswith("any-image 1:")
+
+
+def test_the_doctor_answers_with_checks_whatever_it_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = cli.main(["doctor", "--json"])
+    answer = json.loads(capsys.readouterr().out)
     failed = [check for check in answer["checks"] if check["state"] == "fail"]
-    assert done.returncode == (1 if failed else 0)
+    assert code == (1 if failed else 0)
     assert answer["ok"] is not bool(failed)
 
 

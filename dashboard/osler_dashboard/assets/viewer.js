@@ -47,7 +47,6 @@ class Viewer {
 
   async show(data) {
     this.latest = data;
-    this.stage.style.setProperty("--stage-height", `${data.height}px`);
     this.part("label").textContent = data.label;
     if (data.image.key !== this.key) {
       this.key = data.image.key;

@@ -31,6 +31,11 @@ def kicker(text: str) -> None:
     html(f'<p class="o-kicker">{escape(text)}</p>')
 
 
+def phantom_chip(phantom: bool) -> str:
+    """Return the mark of a simulated study, or nothing."""
+    return '<span class="o-chip phantom" title="A simulated image, no patient">Phantom</span>' if phantom else ""
+
+
 def nothing(title: str, what_to_do: str) -> None:
     """Say in one friendly sentence that there is nothing to show, and what to do about it."""
     html(f'<div class="o-empty"><h2>{escape(title)}</h2><p class="o-quiet">{escape(what_to_do)}</p></div>')

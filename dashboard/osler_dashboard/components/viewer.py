@@ -82,14 +82,13 @@ def image_payload(stored: NDArray[np.uint16], header: StoredHeader, key: str) ->
     }
 
 
-def viewer(image: dict[str, Any], *, label: str, overlay: Overlay | None = None, height: int = 600) -> None:
+def viewer(image: dict[str, Any], *, label: str, overlay: Overlay | None = None) -> None:
     """Draw the viewer.
 
     Args:
         image: From `image_payload`.
         label: Readable name of the study, shown in the corner.
         overlay: A map to lay over it.
-        height: Height of the dark area in pixels.
     """
     laid = None
     if overlay is not None:
@@ -105,4 +104,4 @@ def viewer(image: dict[str, Any], *, label: str, overlay: Overlay | None = None,
     mount = st.components.v2.component(
         "osler_viewer", html=asset("viewer.html"), css=asset("viewer.css"), js=asset("viewer.js")
     )
-    mount(key="viewer", data={"image": image, "label": label, "overlay": laid, "height": height})
+    mount(key="viewer", data={"image": image, "label": label, "overlay": laid})

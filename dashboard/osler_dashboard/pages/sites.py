@@ -15,7 +15,7 @@ from osler.archive import Outcome
 from osler_dashboard import services
 from osler_dashboard.components import frame
 from osler_dashboard.settings import AGAINST, FOR
-from osler_dashboard.words import percent, points, reason, site_name, spoken
+from osler_dashboard.words import percent, points, reason, sentence, site_name, spoken
 
 STATES = {
     "active": ("In force", "good"),
@@ -65,7 +65,7 @@ def _reasons(refused: list[tuple[str, int]]) -> str:
     for code, count in refused:
         meaning, mend = meanings.get(code, ("The same content is in the archive already.", "Nothing to do."))
         rows += (
-            f'<tr><td class="n">{count}</td><td>{escape(reason(code))}</td>'
+            f'<tr><td class="n">{count}</td><td class="o-nowrap">{escape(reason(code))}</td>'
             f'<td class="o-quiet">{escape(f"{meaning} {mend}".strip())}</td></tr>'
         )
     return f'<table class="o-table"><thead><tr><th></th><th>Why</th><th>What to do</th></tr></thead><tbody>{rows}</tbody></table>'
@@ -96,7 +96,7 @@ def _change(patch: SitePatch, concept: str) -> str:
     why = delta.sentence.partition(": ")[2] or delta.sentence
     return (
         f"<tr><td><b>{escape(services.concept_name(concept))}</b></td><td>{done}</td>"
-        f'<td class="o-quiet">{escape(spoken(why.replace("*", "")))}</td></tr>'
+        f'<td class="o-quiet">{escape(sentence(why.replace("*", "")))}</td></tr>'
     )
 
 
@@ -149,7 +149,7 @@ def _dumbbells(record: dict[str, Any]) -> alt.LayerChart:
             tooltip=["where", "when", alt.Tooltip("accuracy:Q", format=".1%")],
         )
     )
-    return alt.layer(line, dots).properties(height=96)
+    return alt.layer(line, dots).properties(height=alt.Step(34))
 
 
 def switch(patch: SitePatch) -> None:
@@ -183,15 +183,16 @@ def history(patch: SitePatch) -> None:
 
 def show() -> None:
     """Draw the page."""
-    sites = services.sites()
+    sites = services.studies().sites
     if not sites:
         frame.nothing("No study has arrived yet.", "Take a folder in with `osler ingest FOLDER --site NAME`.")
         return
     adapted = [site for site in sites if services.patch_of(site)]
+    title = st.empty()
     chosen = st.segmented_control(
         "Site", sites, default=(adapted or sites)[0], format_func=site_name, required=True, label_visibility="collapsed"
     )
-    st.markdown(f"## {site_name(chosen)}")
+    title.markdown(f"## {site_name(chosen)}")
     left, right = st.columns([6, 5], gap="large")
     patch = services.patch_of(chosen)
     with left:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from osler.archive.files import write_atomically
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array, BoolArray, ConceptState
 from osler_contracts.codes import Code
@@ -220,14 +220,15 @@ class SitePatch:
 
     def save(self, path: Path) -> None:
         """Write the patch, whole or not at all."""
-        scratch = path.with_suffix(f".{os.getpid()}")
-        scratch.write_text(self.to_json(), encoding="utf-8")
-        os.replace(scratch, path)
+        write_atomically(path, self.to_json().encode())
 
     @classmethod
     def load(cls, path: Path) -> SitePatch:
         """Read the patch at `path`; see `from_json`."""
-        return cls.from_json(path.read_text(encoding="utf-8"))
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except OslerError as error:
+            raise patch_invalid(f"{path.name}: {error.message}", "Move the file away, or restore it.") from error
 
 
 def _typed(record: dict[str, Any]) -> dict[str, Any]:

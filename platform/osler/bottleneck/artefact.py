@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from osler.bottleneck.calibration import Calibration
 from osler.bottleneck.encoders.checkpoint import (
@@ -38,13 +38,15 @@ ENCODER = "encoder"
 def save_bottleneck(pipeline: Pipeline, folder: Path, *, card: str) -> Path:
     """Write a bottleneck into `folder`, whole or not at all; patches are kept apart from it.
 
-    A folder that is there already is replaced once the new one is complete.
+    A folder that is there already is replaced once the new one is complete; an encoder in it is kept.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as scratch:
         fresh = Path(scratch) / "new"
         fresh.mkdir()
         _write(pipeline, fresh, card)
+        if (folder / ENCODER).exists():
+            os.replace(folder / ENCODER, fresh / ENCODER)
         if folder.exists():
             os.replace(folder, Path(scratch) / "old")
         os.replace(fresh, folder)
@@ -58,7 +60,7 @@ def _write(pipeline: Pipeline, folder: Path, card: str) -> None:
         arrays, record = part.to_artefact()
         tensors |= {f"{name}.{key}": np.ascontiguousarray(array) for key, array in arrays.items()}
         records[name] = {"kind": kind_of(part), **record}
-    save_file(tensors, folder / TENSORS)
+    (folder / TENSORS).write_bytes(save(tensors))
     pipeline.bank.save(folder / BANK)
     (folder / CARD).write_text(card, encoding="utf-8")
     record = {

@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from osler.bottleneck.protocols import Encoder
 from osler.bottleneck.records import Array, Features
@@ -80,11 +81,16 @@ class FeatureCache:
             "text_space": row.text_space,
             "asked_for_tokens": asked_for_tokens,
         }
+        content = save(arrays, metadata={"record": json.dumps(held)})
         path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_suffix(f".{os.getpid()}")
-        save_file(arrays, scratch, metadata={"record": json.dumps(held)})
-        os.replace(scratch, path)
+        # A cache that cannot be written, on a full disk say, costs time and nothing else.
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scratch.write_bytes(content)
+            os.replace(scratch, path)
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
 
 
 def _checksum(arrays: Mapping[str, Array]) -> str:

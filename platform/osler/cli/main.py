@@ -40,6 +40,14 @@ class Parser(argparse.ArgumentParser):
         raise OslerError(Code.USAGE, f"{message[:1].upper()}{message[1:]}.", f"See `{self.prog} --help`.")
 
 
+class _OverviewFormatter(argparse.HelpFormatter):
+    """Keeps each subcommand and its summary on one line: the stock formatter forgets that they are indented twice."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = 16
+
+
 def build_parser(argv: Sequence[str]) -> tuple[argparse.ArgumentParser, dict[str, CommandModule]]:
     """Build the parser; only the module of the subcommand at hand is imported, all of them for the overview.
 
@@ -49,6 +57,7 @@ def build_parser(argv: Sequence[str]) -> tuple[argparse.ArgumentParser, dict[str
     parser = Parser(
         prog="osler",
         description="Concept-bottleneck models for medical imaging. For research use; not a medical device.",
+        formatter_class=_OverviewFormatter,
         epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some inputs were refused.",
     )
     parser.add_argument("--version", action="version", version=f"osler {__version__}")
@@ -79,7 +88,10 @@ def build_parser(argv: Sequence[str]) -> tuple[argparse.ArgumentParser, dict[str
 
 def _add_json(parser: argparse.ArgumentParser, default: bool | str) -> None:
     """Add `--json` to a subcommand and to its own subcommands, whose absent flag must not undo the outer one."""
-    parser.add_argument("--json", action="store_true", default=default, help="print one JSON object on stdout")
+    option = parser._option_string_actions.get("--json")
+    if option is None:
+        option = parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    option.default = default
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for nested in action.choices.values():

@@ -27,6 +27,7 @@ from osler_contracts.codes import Code
 from osler_contracts.headers import KEYWORDS
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
+META_START = 144  # preamble, marker, and the group length itself (PS3.10 7.1)
 _PIXEL_ELEMENTS = (0x0008, 0x0009, 0x0010)  # of group 7FE0: float, double float, integer
 
 
@@ -130,6 +131,8 @@ def _pixel_element(stream: BinaryIO, dataset: FileDataset) -> PixelElement | Non
     if group != 0x7FE0 or element not in _PIXEL_ELEMENTS:
         _check_end(dataset, size)
         return None
+    if len(start) < 12:
+        raise refusal(Code.TRUNCATED)
     if implicit:
         stream.seek(-4, os.SEEK_CUR)
     length = int.from_bytes(start[4:8] if implicit else start[8:12], order)
@@ -163,7 +166,9 @@ def _check_fragments(stream: BinaryIO, size: int) -> None:
 
 
 def _check_end(dataset: FileDataset, size: int) -> None:
-    """Refuse a file whose last element does not end where the file does (`truncated`)."""
+    """Refuse a file whose file meta, or whose last element, does not end where the file does (`truncated`)."""
+    if size < META_START + int(dataset.file_meta.get("FileMetaInformationGroupLength") or 0):
+        raise refusal(Code.TRUNCATED)
     tags = sorted(dataset.keys())
     last = dataset.get_item(tags[-1]) if tags else None
     if isinstance(last, RawDataElement) and last.length != UNDEFINED_LENGTH and last.value_tell + last.length != size:

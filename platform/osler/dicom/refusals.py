@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -87,7 +88,7 @@ def from_header_error(error: Exception) -> OslerError:
     """Map what reading a header raised."""
     if isinstance(error, InvalidDicomError):
         return refusal(Code.NOT_DICOM)
-    if isinstance(error, (EOFError, BytesLengthException)):
+    if isinstance(error, (EOFError, BytesLengthException, struct.error)):
         return refusal(Code.TRUNCATED)
     if isinstance(error, OSError):
         mapped = from_os_error(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -11,7 +12,7 @@ from scipy.special import softmax
 from osler.adapt.patch import ConceptDelta, SitePatch
 from osler.bottleneck.calibration import Calibration
 from osler.bottleneck.pipeline import Pipeline
-from osler.bottleneck.records import Array, BoolArray, Features, Output, columns
+from osler.bottleneck.records import Array, BoolArray, ConceptState, Features, columns
 from osler.explain.explanation import ConceptReading, Explanation, Finding, Passage, PatchEffect
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -51,7 +52,8 @@ def explain(
     findings = rank_findings(output.logits[0], pipeline.classes, pipeline.calibration)
     pair = (pipeline.classes.index(findings[0].id), pipeline.classes.index(findings[1].id))
     contrast = Contrast.of(pipeline, pair)
-    readings = _readings(pipeline, contrast, output, plain, here)
+    scored = pipeline.scorer.score(features, pipeline.bank)
+    readings = _readings(pipeline, contrast, scored, output.state, plain.state, here)
     calibration = pipeline.calibration
     return Explanation(
         study=study,
@@ -144,13 +146,16 @@ def _effect(patch: SitePatch, without: Finding) -> PatchEffect:
 
 
 def _readings(
-    pipeline: Pipeline, contrast: Contrast, output: Output, plain: Output, patch: SitePatch | None
+    pipeline: Pipeline,
+    contrast: Contrast,
+    scored: ConceptState,
+    used: ConceptState,
+    unpatched: ConceptState,
+    patch: SitePatch | None,
 ) -> list[ConceptReading]:
     """Read every concept of the one study, in the bank's order."""
-    scored, values = output.state, output.state.static[0]
-    contributions = contrast.contributions(values)
-    unpatched = contrast.contributions(plain.state.static[0])
-    probabilities = values if scored.prob is None else scored.prob[0, 0]
+    values, probabilities = used.static[0], scored.static[0] if scored.prob is None else scored.prob[0, 0]
+    contributions, before = contrast.contributions(values), contrast.contributions(unpatched.static[0])
     location = "unavailable" if scored.maps is None else "unvalidated"
     readings = []
     for c, concept in enumerate(pipeline.bank.concepts):
@@ -162,8 +167,8 @@ def _readings(
                 value=float(values[c]),
                 contribution=float(contributions[c]),
                 direction=_direction(float(contributions[c])),
-                state=_state(bool(scored.clamped[0, 0, c]), delta),
-                contribution_unpatched=None if patch is None else float(unpatched[c]),
+                state=_state(bool(used.clamped[0, 0, c]), delta),
+                contribution_unpatched=None if patch is None else float(before[c]),
                 location=location,
             )
         )
@@ -184,7 +189,7 @@ def _state(clamped: bool, delta: ConceptDelta | None) -> str:
     return "amplified at this site" if delta.gain > 1 else "shifted at this site"
 
 
-def _knowledge(concept: Concept, contrast: Contrast, weight: float) -> dict[str, object]:
+def _knowledge(concept: Concept, contrast: Contrast, weight: float) -> dict[str, Any]:
     """Return what the bank says of a concept, and whether the model's weight runs against it."""
     own, other = concept.prior.get(contrast.first), concept.prior.get(contrast.second)
     expected = (own.value if own else 0) - (other.value if other else 0)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Self, TypeVar
 
 Item = TypeVar("Item")
@@ -79,7 +81,19 @@ class Workers:
 
 
 def _new_pool(count: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(max_workers=count, mp_context=get_context("spawn"))
+    return ProcessPoolExecutor(max_workers=count, mp_context=get_context("spawn"), initializer=_die_with_parent)
+
+
+def _die_with_parent() -> None:
+    """Leave no orphan behind when the main process is killed: the pool itself would wait for work for ever."""
+    Thread(target=_exit_after_parent, daemon=True).start()
+
+
+def _exit_after_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _close(pool: ProcessPoolExecutor | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -57,7 +58,24 @@ def test_saving_again_gives_the_same_bytes_and_leaves_nothing_behind(saved: Path
     save_bottleneck(load_bottleneck(saved, encoder), saved, card=CARD)
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
     assert [path.name for path in saved.parent.iterdir()] == ["one"]
+    (saved / "encoder").mkdir()
+    save_bottleneck(load_bottleneck(saved, encoder), saved, card=CARD)
+    assert {path.name for path in saved.iterdir()} == before.keys() | {"encoder"}
     assert not any(path.suffix in (".pkl", ".pt", ".npy") for path in saved.iterdir())
+
+
+def test_a_full_disk_leaves_the_old_model(saved: Path, encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch):
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space"):
+            save_bottleneck(load_bottleneck(saved, encoder), saved, card="# Another\n")
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+    assert [path.name for path in saved.parent.iterdir()] == ["one"]
 
 
 @pytest.mark.parametrize("name", ["bottleneck.safetensors", "bank.json", "card.md"])

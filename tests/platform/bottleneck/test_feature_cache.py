@@ -61,6 +61,12 @@ def test_a_damaged_file_is_made_again(encoder: OpenClipEncoder, images: Images, 
     np.testing.assert_allclose(again.tokens, first.tokens, atol=1e-5)
 
 
+def test_a_cache_that_cannot_be_written_changes_nothing(encoder: OpenClipEncoder, images: Images, tmp_path: Path):
+    (tmp_path / "features").write_text("a file where a folder should be")
+    found = FeatureCache(tmp_path, encoder).features(keys_of(images), Reader(images))
+    np.testing.assert_allclose(found.pooled, encoder.encode(images).pooled, atol=1e-5)
+
+
 def test_keys_tell_content_and_reading_apart():
     keys = {image_key("a" * 64), image_key("b" * 64), image_key("a" * 64, {"window": 1})}
     assert len(keys) == 3

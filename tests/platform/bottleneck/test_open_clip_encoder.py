@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 from open_clip.model import CLIP
@@ -15,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from osler.bottleneck.encoders.checkpoint import sha256_of
-from osler.bottleneck.encoders.open_clip import OpenClipEncoder
+from osler.bottleneck.encoders.open_clip import OpenClipEncoder, build_model, save_encoder
 from osler.bottleneck.encoders.preprocess import Preprocess
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -116,10 +117,21 @@ def test_any_changed_file_is_refused(resnet_folder: Path, tmp_path: Path, name: 
     assert caught.value.code is Code.MODEL_HASH_MISMATCH
 
 
-def test_another_preprocessing_is_caught_by_the_golden_embedding(resnet_folder: Path, tmp_path: Path):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mean": [0.45, 0.45, 0.45]},
+        {"std": [0.26, 0.26, 0.26]},
+        {"interpolation": "bicubic"},
+        {"resize_mode": "shortest"},
+    ],
+)
+def test_another_preprocessing_is_caught_by_the_golden_embedding(
+    resnet_folder: Path, tmp_path: Path, change: dict[str, object]
+):
     folder = copy_of(resnet_folder, tmp_path)
     config = json.loads((folder / "open_clip_config.json").read_text())
-    config["preprocess_cfg"]["mean"] = [0.1, 0.1, 0.1]
+    config["preprocess_cfg"] |= change
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     hashes = json.loads((folder / "hashes.json").read_text())
     hashes["files"]["open_clip_config.json"] = sha256_of(folder / "open_clip_config.json")
@@ -127,6 +139,52 @@ def test_another_preprocessing_is_caught_by_the_golden_embedding(resnet_folder: 
     with pytest.raises(OslerError, match="test image") as caught:
         OpenClipEncoder.from_folder(folder)
     assert caught.value.code is Code.MODEL_HASH_MISMATCH
+
+
+@pytest.mark.usefixtures("socket_disabled")
+@pytest.mark.parametrize(
+    ("vision", "tokens"),
+    [
+        ({"layers": 1, "width": 32, "head_width": 16, "patch_size": 16, "image_size": 32}, (4, 4, 24)),
+        ({"timm_model_name": "resnet10t", "timm_pool": "avg", "timm_proj": "linear", "image_size": 64}, None),
+    ],
+)
+def test_stock_tokenizer_and_other_towers_need_no_network(
+    tmp_path: Path, images: Images, vision: dict[str, object], tokens: tuple[int, ...] | None
+):
+    text = {"context_length": 20, "vocab_size": 49408, "width": 8, "heads": 2, "layers": 1}
+    config = {"embed_dim": 24, "vision_cfg": vision, "text_cfg": text}
+    torch.manual_seed(0)
+    size = int(str(vision["image_size"]))
+    encoder = save_encoder(
+        build_model(config), tmp_path, model_cfg=config, preprocess=Preprocess(size), vocabulary=None, card="# Other\n"
+    )
+    expected = open_clip.tokenizer.SimpleTokenizer(context_length=20)(["pleural effusion"])
+    with torch.no_grad():
+        text_features = encoder.model.encode_text(expected, normalize=True).numpy()
+    np.testing.assert_allclose(encoder.encode_text(["pleural effusion"]), text_features, atol=1e-6)
+    features = encoder.encode(images, tokens=True)
+    assert (None if features.tokens is None else features.tokens.shape) == tokens
+    assert (features.grid is None) == (tokens is None)
+    np.testing.assert_allclose(np.linalg.norm(features.pooled, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.usefixtures("socket_disabled")
+@pytest.mark.parametrize("text", [{"hf_model_name": "some/bert"}, {"hf_tokenizer_name": "some/bert"}])
+def test_where_a_hub_would_be_needed_images_are_read_and_texts_refused(
+    encoder: OpenClipEncoder, resnet_folder: Path, tmp_path: Path, images: Images, text: dict[str, str]
+):
+    folder = copy_of(resnet_folder, tmp_path)
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"] |= text
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    (folder / "hashes.json").unlink()
+    (folder / "vocabulary.txt").unlink()
+    alone = OpenClipEncoder.from_folder(folder, sha256=sha256_of(folder / "model.safetensors"))
+    np.testing.assert_allclose(alone.encode(images).pooled, encoder.encode(images).pooled, atol=1e-6)
+    with pytest.raises(OslerError, match="images only") as caught:
+        alone.encode_text(["pleural effusion"])
+    assert caught.value.code is Code.PART_MISSING
 
 
 def test_a_checkpoint_from_elsewhere_needs_its_hash(resnet_folder: Path, tmp_path: Path):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler_contracts.codes import Code
@@ -18,10 +17,9 @@ from osler_training.fit.problem import Problem
 
 @dataclass(frozen=True)
 class Options(TrainRule):
-    """How it is trained; a lower rate than from ImageNet weights, as befits weights that know radiographs."""
+    """How it is trained; `side` 0 stands for the encoder's own image size."""
 
     side: int = 0
-    lr: float = 1e-4
 
 
 class TunedEncoder(nn.Module):
@@ -38,13 +36,16 @@ class TunedEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return logits (n, K) of pixels (n, 3, side, side) in [0, 1]."""
-        features = self.tower((pixels - self.get_buffer("mean")) / self.get_buffer("std"))
-        logits: Tensor = self.classifier(functional.normalize(features, dim=-1))
+        logits: Tensor = self.classifier(self.tower((pixels - self.get_buffer("mean")) / self.get_buffer("std")))
         return logits
 
 
 def fit(problem: Problem, options: Options, *, seed: int) -> NetworkClassifier:
-    """Fine-tune the encoder at its own image size (`side` 0 stands for it)."""
+    """Fine-tune the encoder.
+
+    Raises:
+        OslerError: `model-invalid` where the encoder is no open_clip model.
+    """
     if not isinstance(problem.encoder, OpenClipEncoder):
         raise OslerError(
             Code.MODEL_INVALID, "Only an open_clip encoder can be trained further.", "Name another method."

@@ -1,0 +1,104 @@
+"""A bank survives the disk, and a bad one is refused with its code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+from osler_knowledge.bank import Citation, Concept, ConceptBank, PriorEvidence
+from osler_knowledge.check import check_citations, check_concepts
+from osler_knowledge.corpus import Corpus
+from osler_knowledge.lexicon import Lexicon
+
+HERE = Citation("entry", "Title", "words", 3, 8, ("Book",))
+
+
+def concept(name: str = "septal", **changes: object) -> Concept:
+    fields: dict[str, object] = {"prior": {"pneumonia": PriorEvidence(-1, 0.5, HERE)}, "terms": ("septal line",)}
+    return Concept(name, name, "Seen?", "lungs", HERE, **{**fields, **changes})  # type: ignore[arg-type]
+
+
+def tiny(*concepts: Concept) -> ConceptBank:
+    return ConceptBank("tiny", "1", "chest radiograph", ("heart_failure", "pneumonia"), concepts or (concept(),))
+
+
+def test_a_bank_survives_the_disk(tmp_path: Path, bank: ConceptBank) -> None:
+    bank.save(tmp_path / "bank.json")
+    again = ConceptBank.load(tmp_path / "bank.json")
+    assert again == bank
+    assert again.digest == bank.digest
+
+
+def test_unknown_is_not_zero() -> None:
+    assert tiny().prior_matrix(("pneumonia", "heart_failure")) == ((-1,), (None,))
+
+
+def test_subset_keeps_the_order_given() -> None:
+    assert tiny(concept("a"), concept("b"), concept("c")).subset(["c", "a"]).ids == ("c", "a")
+
+
+def test_a_question_about_what_is_not_there_is_answered_with_a_code() -> None:
+    with pytest.raises(OslerError) as unknown:
+        tiny().concept("kerley")
+    assert unknown.value.code == Code.UNKNOWN_CONCEPT
+    with pytest.raises(OslerError, match="no finding gout") as stranger:
+        tiny().prior_matrix(("gout",))
+    assert stranger.value.code == Code.BANK_INVALID
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda record: record.pop("format"),
+        lambda record: record.update(format="other/1"),
+        lambda record: record.update(stranger=1),
+        lambda record: record.pop("concepts"),
+        lambda record: record["concepts"].append(record["concepts"][0]),
+        lambda record: record["concepts"][0].update(citation=None),
+        lambda record: record["concepts"][0].update(id="No Name"),
+        lambda record: record["concepts"][0].update(status="lost"),
+        lambda record: record["concepts"][0].update(terms=["one ... two ... three"]),
+        lambda record: record["concepts"][0].update(absent_terms=[" "]),
+        lambda record: record["concepts"][0].update(terms=[3]),
+        lambda record: record["concepts"][0]["citation"].update(end=99),
+        lambda record: record["concepts"][0]["prior"]["pneumonia"].update(value=2),
+        lambda record: record["concepts"][0]["prior"].update(gout={"value": 1, "confidence": 1.0}),
+    ],
+)
+def test_spoiled_banks_are_refused(spoil: object) -> None:
+    record = json.loads(tiny().to_json())
+    spoil(record)  # type: ignore[operator]
+    with pytest.raises(OslerError) as caught:
+        ConceptBank.from_json(json.dumps(record))
+    assert caught.value.code == Code.BANK_INVALID
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null"])
+def test_files_that_are_no_bank_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bank.json").write_bytes(content)
+    for path in (tmp_path / "bank.json", tmp_path / "missing.json", tmp_path):
+        with pytest.raises(OslerError) as caught:
+            ConceptBank.load(path)
+        assert caught.value.code == Code.BANK_INVALID
+
+
+def test_a_concept_that_no_report_can_mention_is_unknown(lexicon: Lexicon) -> None:
+    check_concepts(tiny(concept("brought", terms=("own words",)), concept("kerley_b_lines", terms=())), lexicon)
+    with pytest.raises(OslerError, match="phantasm") as caught:
+        check_concepts(tiny(concept("phantasm", terms=())), lexicon)
+    assert caught.value.code == Code.UNKNOWN_CONCEPT
+
+
+def test_a_passage_that_was_touched_is_noticed(bank: ConceptBank, corpus: Corpus) -> None:
+    first = bank.concepts[0]
+    touched = replace(first.citation, passage=first.citation.passage[:-1] + "!")
+    for citation in (touched, replace(first.citation, entry="nowhere")):
+        spoiled = replace(bank, concepts=(replace(first, citation=citation), *bank.concepts[1:]))
+        with pytest.raises(OslerError, match=first.id) as caught:
+            check_citations(spoiled, corpus)
+        assert caught.value.code == Code.BANK_INVALID

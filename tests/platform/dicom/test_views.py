@@ -1,0 +1,44 @@
+"""Which radiographs a frontal model may see."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom.dataset import Dataset
+
+from osler.dicom.views import is_frontal, orientation_of, view_of
+
+
+def item(value: str) -> Dataset:
+    code = Dataset()
+    code.CodeValue = value
+    return code
+
+
+@pytest.mark.parametrize(
+    ("position", "code", "view"),
+    [("pa ", None, "PA"), ("", "399348003", "AP"), ("", "R-10214", "PA"), ("LL", "399348003", "LL"), ("", "1", ""), ("", None, "")],
+)
+def test_position_before_code(position: str, code: str | None, view: str) -> None:
+    dataset = Dataset()
+    dataset.ViewPosition = position
+    if code:
+        dataset.ViewCodeSequence = [item(code)]
+    assert view_of(dataset) == view
+
+
+@pytest.mark.parametrize(
+    ("modality", "view", "orientation", "frontal"),
+    [
+        ("DX", "PA", "", True),
+        ("CR", "AP", "", True),
+        ("DX", "LL", ["L", "F"], False),
+        ("CR", "", ["L", "F"], True),
+        ("CR", "", ["A", "F"], False),
+        ("CR", "", "", False),
+        ("CT", "PA", ["L", "F"], False),
+    ],
+)
+def test_frontal(modality: str, view: str, orientation: object, frontal: bool) -> None:
+    dataset = Dataset()
+    dataset.PatientOrientation = orientation
+    assert is_frontal(modality, view, orientation_of(dataset)) is frontal

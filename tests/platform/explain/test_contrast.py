@@ -1,0 +1,179 @@
+"""The explanation sums exactly, says what was done, and claims nothing that was not measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import softmax
+
+from osler.adapt.patch import ConceptDelta, SitePatch
+from osler.bottleneck.calibration import Calibration
+from osler.bottleneck.pipeline import Pipeline
+from osler.bottleneck.records import Features
+from osler.explain.contrast import explain
+from osler.explain.explanation import CITATION_HEADING, Explanation
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+
+WIDTH, COUNT = 6, 5
+
+
+def study(seed: int, tokens: bool = True) -> Features:
+    draw = np.random.default_rng(seed)
+    spatial = draw.normal(size=(1, 4, WIDTH)) if tokens else None
+    return Features(draw.normal(size=(1, WIDTH)), spatial, (2, 2) if tokens else None)
+
+
+def told(pipeline: Pipeline, seed: int = 0, site: str | None = "b", **options: object) -> Explanation:
+    return explain(pipeline, study(seed), study="2.25.1", site=site, **options)
+
+
+def patch_of(pipeline: Pipeline, **changes: object) -> SitePatch:
+    neutral = dict(zip(pipeline.bank.ids, pipeline.neutral, strict=True))
+    patch = SitePatch(
+        site="b",
+        model=pipeline.digest,
+        bank=pipeline.bank.digest,
+        adapter="by hand",
+        created="2024-05-01",
+        reason="a reason",
+        value_range=(0.0, 1.0),
+        deltas={
+            "concept_1": ConceptDelta(float(neutral["concept_1"]), mask=True, sentence="masked"),
+            "concept_2": ConceptDelta(float(neutral["concept_2"]), gain=2.0, sentence="amplified"),
+        },
+    )
+    return replace(patch, **changes)
+
+
+@pytest.fixture(scope="module")
+def pipeline(make_pipeline: Callable[..., Pipeline]) -> Pipeline:
+    calibration = Calibration(2.0, "b", "2024-04-01", 50, {"pneumonia": 0.2})
+    return replace(make_pipeline(WIDTH, COUNT), calibration=calibration)
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 9999),
+    patched=st.booleans(),
+    corrections=st.dictionaries(st.sampled_from([f"concept_{n}" for n in range(COUNT)]), st.floats(0, 1), max_size=3),
+)
+def test_baseline_and_contributions_sum_to_the_margin(
+    pipeline: Pipeline, seed: int, patched: bool, corrections: dict[str, float]
+):
+    patch = patch_of(pipeline) if patched else None
+    explanation = told(pipeline, seed, patch=patch, corrections=corrections)
+    total = explanation.baseline + sum(one.contribution for one in explanation.concepts)
+    assert total == pytest.approx(explanation.margin, abs=1e-10)
+    logits = {one.id: one.logit for one in explanation.findings}
+    assert explanation.margin == logits[explanation.finding.id] - logits[explanation.runner_up.id] >= 0
+    assert explanation.findings[0].logit >= explanation.findings[1].logit >= explanation.findings[2].logit
+    sizes = [abs(one.contribution) for one in explanation.concepts]
+    assert sizes == sorted(sizes, reverse=True)
+    for one in explanation.concepts:
+        assert one.direction == (
+            "for" if one.contribution > 1e-9 else "against" if one.contribution < -1e-9 else "neither"
+        )
+        if one.id in corrections:
+            assert one.state == "corrected"
+            assert one.value == corrections[one.id]
+
+
+def test_probabilities_are_three_separate_things(pipeline: Pipeline):
+    explanation = told(pipeline, 3)
+    logits = np.array([one.logit for one in explanation.findings])
+    np.testing.assert_allclose([one.raw_probability for one in explanation.findings], softmax(logits))
+    np.testing.assert_allclose([one.calibrated_probability for one in explanation.findings], softmax(logits / 2))
+    for one in explanation.findings:
+        if one.id == "pneumonia":
+            assert one.decision == ("called" if one.calibrated_probability >= 0.2 else "not called")
+        else:
+            assert (one.decision, one.operating_point) == ("no operating point", None)
+    assert explanation.calibrated_here
+    assert not told(pipeline, 3, site="elsewhere").calibrated_here
+    assert not told(pipeline, 3, patch=patch_of(pipeline)).calibrated_here
+    uncalibrated = told(replace(pipeline, calibration=Calibration()), 3)
+    assert uncalibrated.finding.calibrated_probability is None
+    assert not uncalibrated.calibrated_here
+
+
+def test_a_patch_is_shown_with_what_it_changed(pipeline: Pipeline):
+    patch = patch_of(pipeline)
+    plain, patched = told(pipeline, 5), told(pipeline, 5, patch=patch)
+    masked, amplified, other = (patched.concept(f"concept_{n}") for n in (1, 2, 0))
+    assert masked.state == "ignored at this site"
+    assert (masked.contribution, masked.direction) == (0.0, "neither")
+    assert masked.probability == plain.concept("concept_1").probability
+    assert amplified.state == "amplified at this site"
+    assert (other.state, other.contribution) == ("as scored", other.contribution_unpatched)
+    assert patched.patch.finding_without == plain.finding
+    assert (patched.patch.masked, patched.patch.amplified) == (("concept_1",), ("concept_2",))
+    if plain.finding.id == patched.finding.id and plain.runner_up.id == patched.runner_up.id:
+        assert masked.contribution_unpatched == pytest.approx(plain.concept("concept_1").contribution)
+    unpatched = replace(told(pipeline, 5, site="a", patch=patch), site="b", calibrated_here=True)
+    assert unpatched == plain
+    assert plain.concept("concept_0").contribution_unpatched is None
+
+
+def test_a_correction_moves_the_finding_and_the_old_one_is_kept(pipeline: Pipeline):
+    weights = pipeline.head_weights()[0]
+    before = told(pipeline, 7)
+    k = pipeline.classes.index(before.finding.id)
+    # Set every concept to what speaks most against the finding.
+    against = weights[k] - weights.max(axis=0)
+    corrections = {one: float(w > 0) for one, w in zip(pipeline.bank.ids, against, strict=True)}
+    corrections |= {one: 1.0 for one, w in zip(pipeline.bank.ids, against, strict=True) if w < 0}
+    after = told(pipeline, 7, corrections=corrections)
+    assert after.finding.id != before.finding.id
+    assert after.finding_uncorrected == before.finding
+    assert after.concept("concept_0").probability == before.concept("concept_0").probability
+    assert before.finding_uncorrected is None
+    with pytest.raises(OslerError) as caught:
+        told(pipeline, corrections={"nothing": 1.0})
+    assert caught.value.code is Code.UNKNOWN_CONCEPT
+    with pytest.raises(OslerError) as caught:
+        told(pipeline, corrections={"concept_0": 2.0})
+    assert caught.value.code is Code.USAGE
+
+
+def test_a_weight_against_the_text_is_flagged(pipeline: Pipeline):
+    weights, prior = pipeline.head_weights()[0], pipeline.bank.prior_matrix(pipeline.classes)
+    signs = np.array([[cell or 0 for cell in row] for row in prior])
+    found = []
+    for seed in range(10):
+        explanation = told(pipeline, seed)
+        k, r = (pipeline.classes.index(one.id) for one in (explanation.finding, explanation.runner_up))
+        for c, one in enumerate(pipeline.bank.ids):
+            reading = explanation.concept(one)
+            assert (reading.prior, reading.prior_runner_up) == (prior[k][c], prior[r][c])
+            assert reading.conflict == ((signs[k, c] - signs[r, c]) * (weights[k, c] - weights[r, c]) < 0)
+            found.append(reading.conflict)
+    assert any(found)
+    assert not all(found)
+
+
+def test_every_concept_is_cited_and_no_place_is_claimed_without_a_map(pipeline: Pipeline):
+    explanation = told(pipeline)
+    assert all(one.citation.passage and one.citation.heading == CITATION_HEADING for one in explanation.concepts)
+    assert {one.location for one in explanation.concepts} == {"unvalidated"}
+    blind = explain(pipeline, study(0, tokens=False), study="2.25.1", site="b")
+    assert {one.location for one in blind.concepts} == {"unavailable"}
+
+
+def test_the_record_is_json(pipeline: Pipeline):
+    record = told(pipeline, patch=patch_of(pipeline), corrections={"concept_3": 1.0}).to_dict()
+    assert record["schema"] == "osler-explanation/1"
+    assert json.loads(json.dumps(record, allow_nan=False))["finding"] == record["finding"]
+    assert "Not a medical device" in record["notice"]
+
+
+def test_another_models_patch_is_refused(pipeline: Pipeline):
+    with pytest.raises(OslerError) as caught:
+        told(pipeline, patch=patch_of(pipeline, model="0" * 64))
+    assert caught.value.code is Code.PATCH_INVALID

@@ -1,0 +1,51 @@
+"""`osler sweep`: is the bottleneck's lead earned? Confounding from none to complete, on phantoms."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from osler.cli.command import CommandResult, say
+
+SUMMARY = "measure methods over levels of confounding on phantoms (long; can be resumed)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "--recipe", default="sweep", metavar="FILE", help="a YAML file, or the name of a shipped recipe"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for cells, tables and plot")
+    parser.add_argument("--encoder", type=Path, metavar="DIR", help="folder of an encoder (default: the shipped one)")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes (default: 2)")
+    parser.add_argument("--resume", action="store_true", help="go on with what DIR holds of the same recipe")
+
+
+def run(arguments: argparse.Namespace) -> CommandResult:
+    """Run the sweep."""
+    from functools import partial
+
+    from osler_training.experiments.phantom_setting import prepare, render_everything
+    from osler_training.experiments.sweep import run_sweep
+    from osler_training.recipes.recipe import SweepRecipe, load_recipe
+
+    recipe = load_recipe(SweepRecipe, arguments.recipe)
+    cache = arguments.out.resolve().with_name(arguments.out.name + ".renders")
+    places = {"cache": cache, "encoder_folder": arguments.encoder}
+    render_everything(recipe, **places, workers=arguments.workers, progress=say)
+    summary = run_sweep(
+        recipe,
+        arguments.out,
+        partial(prepare, **places),
+        workers=arguments.workers,
+        resume=arguments.resume,
+        progress=say,
+    )
+    leads = summary[summary["quantity"] == "lead"]
+    lines = [
+        f"{row.arm}, {row.test} test, confounding {row.level:g}: lead over {row.method} {100 * row.mean:+.1f} points "
+        f"({100 * row.ci_low:+.1f} to {100 * row.ci_high:+.1f})"
+        for row in leads.itertuples()
+    ]
+    lines.append(f"Phantom results. Tables and plot are in {arguments.out}.")
+    return CommandResult({"phantom": True, "summary": summary.to_dict("records"), "out": str(arguments.out)}, lines)

@@ -1,0 +1,98 @@
+"""The tables and the plot of a sweep: means over seeds with their 95% intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from osler_training.experiments.sweep_cell import TESTS
+
+COLOURS = {
+    "bottleneck_prior": "#0b6e4f",
+    "bottleneck": "#6fbf73",
+    "report_probe": "#3b6fb6",
+    "linear_probe": "#e08e0b",
+    "fine_tuned_cnn": "#c0392b",
+    "fine_tuned_encoder": "#8e44ad",
+}
+
+
+def tidy(cells: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Return a row a cell, method, test and quantity (`accuracy`, or `lead` over that method)."""
+    rows = [
+        {
+            "arm": cell["arm"],
+            "nuisance": cell["provenance"].get("nuisance", ""),
+            "level": cell["level"],
+            "seed": cell["seed"],
+            "quantity": quantity,
+            "method": method,
+            "test": test,
+            "value": one["value"],
+            "ci_low": one["ci"][0],
+            "ci_high": one["ci"][1],
+        }
+        for cell in cells
+        for quantity in ("accuracy", "lead")
+        for method, row in cell[quantity].items()
+        for test, one in row.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """Return means over seeds, with the 95% interval of Student's t; NaN where there is one seed."""
+    grouped = table.groupby(["arm", "quantity", "method", "test", "level"])["value"]
+    summary = grouped.agg(mean="mean", seeds="count", sd="std").reset_index()
+    half = stats.t.ppf(0.975, np.maximum(summary["seeds"] - 1, 1)) * summary["sd"] / np.sqrt(summary["seeds"])
+    return summary.assign(ci_low=summary["mean"] - half, ci_high=summary["mean"] + half).drop(columns="sd")
+
+
+def write_report(cells: Sequence[dict[str, Any]], folder: Path) -> pd.DataFrame:
+    """Write `cells.csv`, `summary.csv` and `sweep.png`; return the summary."""
+    table = tidy(cells)
+    summary = over_seeds(table)
+    table.to_csv(folder / "cells.csv", index=False, float_format="%.4f")
+    summary.to_csv(folder / "summary.csv", index=False, float_format="%.4f")
+    plot(summary, folder / "sweep.png")
+    return summary
+
+
+def plot(summary: pd.DataFrame, path: Path) -> None:
+    """Draw accuracy against confounding: a row an arm, a column a test set."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    arms = list(dict.fromkeys(summary["arm"]))
+    figure = Figure(figsize=(4.2 * len(TESTS), 3.4 * len(arms) + 0.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(arms), len(TESTS), sharey=True, squeeze=False)
+    for r, arm in enumerate(arms):
+        for c, test in enumerate(TESTS):
+            chosen = summary.query("arm == @arm and test == @test and quantity == 'accuracy'")
+            _panel(axes[r, c], chosen, f"{arm.replace('_', ' ')}: {test} test")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("accuracy")
+    for axis in axes[-1]:
+        axis.set_xlabel("confounding in training")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.suptitle("Phantoms: mean over seeds, 95% intervals")
+    figure.savefig(path, dpi=130, metadata={"Software": None})
+
+
+def _panel(axis: Any, chosen: pd.DataFrame, title: str) -> None:
+    for method, rows in sorted(chosen.groupby("method"), key=lambda pair: list(COLOURS).index(str(pair[0]))):
+        rows = rows.sort_values("level")
+        colour = COLOURS[str(method)]
+        axis.plot(rows["level"], rows["mean"], "o-", ms=3, color=colour, label=str(method).replace("_", " "))
+        axis.fill_between(rows["level"], rows["ci_low"], rows["ci_high"], color=colour, alpha=0.12, lw=0)
+    axis.axhline(0.5, color="0.6", lw=0.8, ls=":")
+    axis.set_title(title, fontsize=10)
+    axis.set_ylim(0, 1.02)
+    axis.grid(alpha=0.25)

@@ -1,0 +1,1 @@
+"""Phantom hospitals: simulated chest radiographs with known truth, as DICOM files with reports."""
