@@ -22,14 +22,18 @@ from osler.adapt.store import PatchStore
 from osler.archive import Archive, Outcome, StudyRecord
 from osler.archive.arrivals import arrival_order, site_intake
 from osler.archive.explanations import explanations
+from osler.bottleneck.artefact import find_encoder
+from osler.bottleneck.encoders.checkpoint import EncoderFolder
+from osler.bottleneck.records import Features
 from osler.dicom.pixels import read_stored
+from osler.explain import contrast
 from osler.explain.explanation import Explanation
 from osler.explain.service import StudyExplainer, model_names
 from osler.feedback import Review, read_reviews, save_review
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_dashboard.components.viewer import image_payload
+from osler_dashboard.components.viewer import image_payload, visible_part
 from osler_dashboard.roll import Roll
 from osler_dashboard.settings import MODEL_VARIABLE, WORKSPACE_VARIABLE
 from osler_dashboard.words import sentence, study_names
@@ -142,25 +146,60 @@ def roll(found: Studies) -> Roll:
     return _roll(held.workspace.root, held.pipeline.digest, tuple(found.records), held)
 
 
-def explain(uid: str, corrections: Mapping[str, bool] | None = None) -> Explanation:
-    """Explain a study under the patch in force at its site, with the reader's corrections if there are any."""
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _features(model: str, uid: str, _explainer: StudyExplainer) -> Features:
+    return _explainer.features(_explainer.archive.study(uid))
+
+
+def features(uid: str) -> Features:
+    """Return the features of a study, held for the next correction.
+
+    Raises:
+        OslerError: `nothing-eligible`, or a refusal code where its image cannot be read.
+    """
+    held = explainer()
+    return _features(held.pipeline.digest, uid, held)
+
+
+def explain(study: StudyRecord, corrections: Mapping[str, bool] | None = None) -> Explanation:
+    """Explain a study under the patch in force at its site, with the reader's corrections if there are any.
+
+    Raises:
+        OslerError: As `features`.
+    """
+    held = explainer()
     values = {concept: float(present) for concept, present in (corrections or {}).items()}
-    return explainer().explain(uid, corrections=values or None)
+    return contrast.explain(
+        held.pipeline,
+        features(study.uid),
+        study=study.uid,
+        site=study.site,
+        patch=held.active_patch(study.site),
+        corrections=values or None,
+    )
 
 
 def concept_map(uid: str, concept: str) -> NDArray[np.floating[Any]] | None:
-    """Return where a concept was seen, as strengths in [0, 1] over the whole image, None where no map can be drawn.
+    """Return where a concept was seen, as strengths in [0, 1] over `seen_box`, None where no map can be drawn.
 
     A place shows only where its features speak for the concept rather than against it.
     """
-    held = explainer().concept_map(uid, concept)
-    return None if held is None else np.asarray(np.maximum(0.0, np.tanh(held / 2)))
+    pipeline = explainer().pipeline
+    maps = pipeline.scorer.score(features(uid), pipeline.bank).maps
+    return None if maps is None else np.maximum(0.0, np.tanh(maps[0, 0, pipeline.bank.ids.index(concept)] / 2))
+
+
+def seen_box(rows: int, columns: int) -> tuple[float, float, float, float]:
+    """Return top, left, height and width of what the encoder of the model shown sees of an image."""
+    held = explainer()
+    folder = find_encoder(held.pipeline.encoder_digest, held.workspace.models / held.model)
+    return visible_part(EncoderFolder(folder).config["preprocess_cfg"].get("resize_mode", "shortest"), rows, columns)
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)
 def _image(path: Path, sha256: str) -> dict[str, Any]:
     stored, header = read_stored(path)
-    return image_payload(stored, header, sha256[:16])
+    return image_payload(stored, header)
 
 
 def image(study: StudyRecord) -> dict[str, Any] | None:

@@ -86,8 +86,8 @@ def read_reviews(workspace: Workspace) -> list[Review]:
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
             record = json.loads(line)
-            ends = {name: Conclusion(**record.pop(name)) for name in ("before", "after")}
-            reviews.append(Review(**record, **ends))
+            before, after = (Conclusion(**record.pop(name)) for name in ("before", "after"))
+            reviews.append(Review(**record, before=before, after=after))
         except (ValueError, TypeError, KeyError):
             continue
     return reviews

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
+import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import streamlit as st
 import torch
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 from sklearn.linear_model import LogisticRegression
+from streamlit.testing.v1 import AppTest
 
+import osler_dashboard
 from osler.adapt.patch import ConceptDelta, GuardOutcome, SitePatch
 from osler.adapt.store import PatchStore
 from osler.archive import Archive
@@ -91,9 +98,9 @@ def _write_sources(folder: Path) -> None:
             ds = radiograph(site, number)
             ds.save_as(folder / site / f"{number}.dcm", enforce_file_format=True)
             finding = CLASSES[number % 2]
-            rows.append([ds.StudyInstanceUID, f"FINDINGS: Report {number}.", finding])
+            rows.append([ds.StudyInstanceUID, f"FINDINGS: Report {number} <b>as is</b>.", finding, "yes"])
         with (folder / f"{site}.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([["study_instance_uid", "report", "finding"], *rows])
+            csv.writer(file).writerows([["study_instance_uid", "report", "finding", "phantom"], *rows])
     spoiled = folder / SITES[1]
     shutil.copy(spoiled / "0.dcm", spoiled / "again.dcm")
     (spoiled / "cut.dcm").write_bytes((spoiled / "1.dcm").read_bytes()[:20000])
@@ -198,6 +205,58 @@ SUMMARY = {
 }
 
 
+class Screen:
+    """The dashboard as a reader meets it, without a browser."""
+
+    def __init__(self, page: str = "study", **address: str) -> None:
+        self.app = AppTest.from_file(str(Path(osler_dashboard.__file__).with_name("app.py")), default_timeout=120)
+        for name, value in address.items():
+            self.app.query_params[name] = value
+        self.app.run()
+        if page != "study":
+            self.app.switch_page(f"pages/{page}.py").run()
+
+    @property
+    def text(self) -> str:
+        """All markup and text that is drawn."""
+        assert not self.app.exception, self.app.exception
+        return "\n".join(str(one.proto) for one in self.app.main)
+
+    @property
+    def words(self) -> str:
+        """What is drawn by our own markup, without its tags."""
+        assert not self.app.exception, self.app.exception
+        markup = "\n".join(one.proto.body for one in self.app.get("html"))
+        return html.unescape(re.sub(r"<style>.*?</style>|<[^>]+>", " ", markup, flags=re.DOTALL))
+
+    def component(self, key: str) -> dict[str, Any]:
+        """What one of our components was given."""
+        found = [one for one in self.app.get("bidi_component") if one.key == key]
+        return dict(json.loads(found[0].proto.json))
+
+    def answer(self, word: str) -> Screen:
+        """Answer the question about the chosen sign."""
+        self.app.button_group[0].set_value(word).run()
+        return self
+
+    def choose(self, concept: str) -> Screen:
+        """Choose a sign."""
+        self.app.selectbox(key="chosen_concept").set_value(concept).run()
+        return self
+
+
+@pytest.fixture
+def screen(demo: Demo) -> Screen:
+    """Open the study page on the workspace."""
+    return Screen()
+
+
+@pytest.fixture
+def open_page(demo: Demo) -> Callable[..., Screen]:
+    """Open any page on the workspace."""
+    return Screen
+
+
 @dataclass(frozen=True)
 class Demo:
     """A workspace with its source folders, ready to look at."""
@@ -240,4 +299,6 @@ def demo(built: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
     """Return a copy of the workspace that a test may change, and open the dashboard on it."""
     shutil.copytree(built.workspace.root, tmp_path / "workspace")
     monkeypatch.setenv("OSLER_WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.delenv("OSLER_MODEL", raising=False)
+    st.cache_resource.clear()
     return Demo(Workspace.open(tmp_path / "workspace"), built.sources)

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from osler.dicom.pixels import StoredHeader
 from osler.dicom.windowing import apply_window
-from osler_dashboard.components.viewer import image_payload, window_presets
+from osler_dashboard.components.viewer import image_payload, visible_part, window_presets
 
 
 def _header(**changes: object) -> StoredHeader:
@@ -23,7 +23,7 @@ def _header(**changes: object) -> StoredHeader:
 
 @given(arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_pixels_arrive_as_they_are_stored(stored: np.ndarray) -> None:
-    payload = image_payload(stored, _header(), "key")
+    payload = image_payload(stored, _header())
     sent = np.frombuffer(zlib.decompress(base64.b64decode(payload["values"])), "<u2")
     np.testing.assert_array_equal(sent.reshape(payload["rows"], payload["columns"]), stored)
 
@@ -50,3 +50,11 @@ def test_full_range_shows_the_darkest_black_and_the_brightest_white(
 def test_a_constant_image_has_valid_windows() -> None:
     for preset in window_presets(np.full((4, 4), 7, np.uint16), _header()):
         assert np.isfinite(apply_window(np.array([7.0]), preset.center, preset.width)).all()
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000))
+def test_a_cropping_encoder_sees_the_middle_square(rows: int, columns: int) -> None:
+    top, left, height, width = visible_part("shortest", rows, columns)
+    assert height == width == min(rows, columns)
+    assert (2 * top + height, 2 * left + width) == (rows, columns)
+    assert visible_part("squash", rows, columns) == (0, 0, rows, columns)

@@ -16,6 +16,7 @@ from osler.archive import Archive, InstanceRecord, StudyRecord
 from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler.bottleneck.encoders.preprocess import Preprocess
 from osler.bottleneck.feature_cache import FeatureCache, image_key
+from osler.bottleneck.records import Features
 from osler.dicom.pixels import read_image
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -110,7 +111,7 @@ def cohort(site: SiteImages, encoder: OpenClipEncoder, classes: Sequence[str], l
         cache: Folder of the feature cache.
     """
     chosen = site.keep([study.labels.get(label) in classes for study in site.studies])
-    features = FeatureCache(cache, encoder).features(chosen.keys, lambda number: chosen.images[number])
+    features = encoded(chosen, encoder, cache)
     return Cohort(
         features=features,
         y=np.array([classes.index(study.labels[label]) for study in chosen.studies], dtype=np.intp),
@@ -118,3 +119,8 @@ def cohort(site: SiteImages, encoder: OpenClipEncoder, classes: Sequence[str], l
         images=chosen.images,
         study_uids=tuple(study.uid for study in chosen.studies),
     )
+
+
+def encoded(site: SiteImages, encoder: OpenClipEncoder, cache: Path) -> Features:
+    """Return the features of a site's images, with spatial tokens: the dashboard finds them in the cache."""
+    return FeatureCache(cache, encoder).features(site.keys, lambda number: site.images[number], tokens=True)

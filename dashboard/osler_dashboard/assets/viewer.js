@@ -48,11 +48,11 @@ class Viewer {
   async show(data) {
     this.latest = data;
     this.part("label").textContent = data.label;
-    if (data.image.key !== this.key) {
-      this.key = data.image.key;
+    if (data.label !== this.label) {
+      this.label = data.label;
       this.root.dataset.ready = "";
       const pixels = new Uint16Array(await inflate(data.image.values));
-      if (this.key !== data.image.key) return; // another study was opened meanwhile
+      if (this.label !== data.label) return; // another study was opened meanwhile
       this.image = { ...data.image, pixels };
       this.view = { scale: 0, x: 0, y: 0 };
       this.invert = data.image.inverted;
@@ -61,7 +61,7 @@ class Viewer {
     }
     await this.overlay(data.overlay);
     this.draw();
-    this.root.dataset.ready = this.key;
+    this.root.dataset.ready = this.label;
   }
 
   fillPresets() {
@@ -130,8 +130,8 @@ class Viewer {
     this.canvas.height = Math.round(this.stage.clientHeight * ratio);
     const { rows, columns } = this.image;
     const scale = this.view.scale || this.fitScale();
-    const left = (this.canvas.width - columns * scale) / 2 + this.view.x * ratio;
-    const top = (this.canvas.height - rows * scale) / 2 + this.view.y * ratio;
+    const left = Math.round((this.canvas.width - columns * scale) / 2 + this.view.x * ratio);
+    const top = Math.round((this.canvas.height - rows * scale) / 2 + this.view.y * ratio);
     const context = this.canvas.getContext("2d");
     context.imageSmoothingEnabled = scale !== 1;
     context.imageSmoothingQuality = "high";

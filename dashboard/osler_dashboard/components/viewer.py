@@ -56,16 +56,23 @@ def window_presets(stored: NDArray[np.uint16], header: StoredHeader) -> list[Pre
     return [*own, full, hard]
 
 
+def visible_part(resize_mode: str, rows: int, columns: int) -> tuple[float, float, float, float]:
+    """Return top, left, height and width of what an encoder sees: all where it squashes, else a square in the middle."""
+    if resize_mode == "squash":
+        return 0.0, 0.0, float(rows), float(columns)
+    side = float(min(rows, columns))
+    return (rows - side) / 2, (columns - side) / 2, side, side
+
+
 def packed(values: NDArray[Any]) -> str:
     """Compress an array for the browser (zlib, base64)."""
     return base64.b64encode(zlib.compress(np.ascontiguousarray(values).tobytes(), 1)).decode("ascii")
 
 
-def image_payload(stored: NDArray[np.uint16], header: StoredHeader, key: str) -> dict[str, Any]:
-    """Describe an image to the browser; `key` tells one image from another."""
+def image_payload(stored: NDArray[np.uint16], header: StoredHeader) -> dict[str, Any]:
+    """Describe an image to the browser."""
     low, high = (header.slope * float(bound) + header.offset for bound in (stored.min(), stored.max()))
     return {
-        "key": key,
         "values": packed(stored.astype("<u2")),
         "rows": stored.shape[0],
         "columns": stored.shape[1],
@@ -87,7 +94,7 @@ def viewer(image: dict[str, Any], *, label: str, overlay: Overlay | None = None)
 
     Args:
         image: From `image_payload`.
-        label: Readable name of the study, shown in the corner.
+        label: Readable name of the study, shown in the corner; by it the viewer knows that another was opened.
         overlay: A map to lay over it.
     """
     laid = None

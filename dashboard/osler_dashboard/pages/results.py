@@ -34,7 +34,7 @@ def _long(results: list[dict[str, Any]]) -> pd.DataFrame:
     )
 
 
-def _plot(table: pd.DataFrame) -> alt.LayerChart:
+def _plot(table: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     order = list(dict.fromkeys(table["method"]))
     scale = alt.Scale(domain=list(PLACES.values()), range=[FOR, AGAINST])
     base = alt.Chart(table).encode(

@@ -120,7 +120,7 @@ def effect(patch: SitePatch) -> None:
         )
 
 
-def _dumbbells(record: dict[str, Any]) -> alt.LayerChart:
+def _dumbbells(record: dict[str, Any]) -> alt.LayerChart | alt.FacetChart:
     rows = [
         {"where": name, "when": when, "accuracy": record[f"{key}_{when}"]}
         for key, name in (("target", "This site"), ("source", "Source"))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from html import escape
 from typing import Any
+from zlib import crc32
 
 import streamlit as st
 
 from osler.archive import StudyRecord
-from osler.explain.explanation import Explanation
+from osler.explain.explanation import Explanation, Finding
 from osler.feedback import MAX_COMMENT, MAX_NAME, Conclusion, Review
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -48,6 +49,29 @@ def _await(roll: Roll) -> None:
         st.rerun()
 
 
+def _label(name: str, concluded: Finding | None, reviewed: bool) -> str:
+    return name + (f" — {finding.said(concluded)}" if concluded else "") + (" · reviewed" if reviewed else "")
+
+
+def _pick(labels: dict[str, str]) -> str:
+    """Draw the list of studies.
+
+    Streamlit knows a choice by its label, and labels change as findings and reviews come in: the choice is kept apart,
+    and a list with other labels is another widget.
+    """
+    uids = list(labels)
+    if st.session_state.get(STUDY) not in labels:
+        st.session_state[STUDY] = uids[0]
+    key = f"studies-{crc32(repr(list(labels.values())).encode()):08x}"
+    st.session_state[key] = st.session_state[STUDY]
+
+    def take() -> None:
+        st.session_state[STUDY] = st.session_state[key]
+
+    st.selectbox(f"Study ({len(uids)})", uids, format_func=labels.__getitem__, key=key, on_change=take)
+    return str(st.session_state[STUDY])
+
+
 def choose(found: Studies) -> str | None:
     """Draw the bar that chooses a study; None where the filters leave none."""
     _from_address(found)
@@ -69,11 +93,7 @@ def choose(found: Studies) -> str | None:
             frame.html('<p class="o-quiet">No study matches. Choose another site or review state.</p>')
             return None
 
-        def label(uid: str) -> str:
-            said = f" — {finding.said(findings[uid])}" if uid in findings else ""
-            return found.names[uid] + said + (" · reviewed" if uid in reviewed else "")
-
-        chosen = st.selectbox(f"Study ({len(uids)})", uids, format_func=label, key=STUDY)
+        chosen = _pick({uid: _label(found.names[uid], findings.get(uid), uid in reviewed) for uid in uids})
         st.button("‹", on_click=_step, args=(uids, -1), help="Previous study", key="previous")
         st.button("›", on_click=_step, args=(uids, 1), help="Next study", key="next")
     st.query_params["study"] = slug(found.names[chosen])
@@ -86,8 +106,8 @@ def corrections_of(uid: str) -> dict[str, bool]:
     return held.setdefault(uid, {})
 
 
-def _answer(uid: str, concept_id: str) -> None:
-    answer = ANSWERS[st.session_state[f"answer-{uid}-{concept_id}"]]
+def _answer(uid: str, concept_id: str, key: str) -> None:
+    answer = ANSWERS[st.session_state[key]]
     if answer is None:
         corrections_of(uid).pop(concept_id, None)
     else:
@@ -95,8 +115,6 @@ def _answer(uid: str, concept_id: str) -> None:
 
 
 def _reset(uid: str) -> None:
-    for concept_id in corrections_of(uid):
-        st.session_state.pop(f"answer-{uid}-{concept_id}", None)
     corrections_of(uid).clear()
 
 
@@ -125,16 +143,16 @@ def _overlay(uid: str, concept_id: str, image: dict[str, Any] | None) -> Overlay
     strengths = services.concept_map(uid, concept_id) if image else None
     if strengths is None or image is None:
         return None
-    return Overlay(strengths, concept.MAP_CAPTION, (0, 0, image["rows"], image["columns"]))
+    return Overlay(strengths, concept.MAP_CAPTION, services.seen_box(image["rows"], image["columns"]))
 
 
-def panel(uid: str, now: Explanation, first: Explanation, mapped: bool) -> None:
+def panel(uid: str, name: str, now: Explanation, first: Explanation, mapped: bool) -> None:
     """Draw the chosen sign and ask for the reader's answer."""
     names = {one.id: sentence(one.name) for one in first.concepts}
     chosen = st.selectbox("Sign", list(names), format_func=names.__getitem__, key=CHOSEN, label_visibility="collapsed")
     reading = now.concept(chosen)
     concept.facts(reading, first.concept(chosen), now, mapped)
-    key = f"answer-{uid}-{chosen}"
+    key = f"answer-{slug(name)}-{chosen}"
     held = {value: word for word, value in ANSWERS.items()}[corrections_of(uid).get(chosen)]
     st.session_state[key] = held
     st.segmented_control(
@@ -143,7 +161,7 @@ def panel(uid: str, now: Explanation, first: Explanation, mapped: bool) -> None:
         key=key,
         required=True,
         on_change=_answer,
-        args=(uid, chosen),
+        args=(uid, chosen, key),
         width="stretch",
     )
     concept.evidence_text(reading, services.paragraphs(reading.citation.entry))
@@ -199,12 +217,12 @@ def _form(study: StudyRecord, now: Explanation, first: Explanation) -> None:
 def reading_room(study: StudyRecord, name: str) -> None:
     """Draw one study: the image on the left, what the model makes of it on the right."""
     try:
-        first = services.explain(study.uid)
+        first = services.explain(study)
     except OslerError as error:
         _without_model(study, name, error)
         return
     made = corrections_of(study.uid)
-    now = services.explain(study.uid, made) if made else first
+    now = services.explain(study, made) if made else first
     if st.session_state.get(CHOSEN) not in {one.id for one in first.concepts}:
         st.session_state[CHOSEN] = first.concepts[0].id
     chosen = st.session_state[CHOSEN]
@@ -228,7 +246,7 @@ def reading_room(study: StudyRecord, name: str) -> None:
             )
             review(study, now, first)
         with concept_side:
-            panel(study.uid, now, first, overlay is not None)
+            panel(study.uid, name, now, first, overlay is not None)
 
 
 def _without_model(study: StudyRecord, name: str, error: OslerError) -> None:

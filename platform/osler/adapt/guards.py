@@ -82,10 +82,11 @@ class LeaveOneShotOut:
     single: tuple[bool, ...]
 
     @classmethod
-    def fit(cls, values: Array, y: NDArray[np.intp], fit: Callable[[Array, NDArray[np.intp]], Edit]) -> LeaveOneShotOut:
-        """Fit an edit for each shot (n, C) of `values`."""
+    def fit(
+        cls, values: Array, y: NDArray[np.intp], fit: Callable[[Array, NDArray[np.intp]], Edit], whole: Edit
+    ) -> LeaveOneShotOut:
+        """Fit an edit for each shot (n, C) of `values`; `whole` is that of all of them."""
         single = tuple(bool((y == k).sum() == 1) for k in y)
-        whole = fit(values, y)
         kept = [np.arange(len(y)) != row for row in range(len(y))]
         edits = (whole if alone else fit(values[rows], y[rows]) for alone, rows in zip(single, kept, strict=True))
         return cls(values, y, tuple(edits), single)
@@ -97,7 +98,8 @@ class LeaveOneShotOut:
         )
         before = class_balanced_mean(margins(logits(self.values), self.y), self.y)
         after = class_balanced_mean(margins(logits(patched), self.y), self.y)
-        how = "the shots themselves, too few to leave one out" if all(self.single) else "shots left out"
+        how = "shots left out" + (", save the only one of a class" if any(self.single) else "")
+        how = "the shots themselves, too few to leave one out" if all(self.single) else how
         sentence = f"Mean margin on {how}: {before:+.3f} before, {after:+.3f} after."
         return GuardOutcome("leave-one-shot-out", after > before, before, after, sentence)
 

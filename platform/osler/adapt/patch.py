@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from osler.archive.files import write_atomically
+from osler.files import write_atomically
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array, BoolArray, ConceptState
 from osler_contracts.codes import Code

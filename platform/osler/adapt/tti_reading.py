@@ -44,7 +44,7 @@ class TtiSettings:
         blends: Strengths that are tried, strongest first.
         source_tolerance: How much the ungated source accuracy may fall, as a fraction.
         min_shots: Fewest shots a class.
-        neutral: `mean` of the source, or `zero`.
+        masked_to: Value of a masked concept: the source's `mean`, or `zero`.
     """
 
     fdr: float = 0.1
@@ -55,7 +55,7 @@ class TtiSettings:
     blends: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
     source_tolerance: float = 0.005
     min_shots: int = 1
-    neutral: str = "mean"
+    masked_to: str = "mean"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +76,7 @@ class TtiFit:
             OslerError: `model-invalid` where it is not.
         """
         source = pipeline.source.aligned(pipeline.bank.ids)
-        neutral = source.neutral if settings.neutral == "mean" else np.zeros(len(source.ids))
-        return cls(pipeline, settings, pipeline.head_weights()[0], source, neutral)
+        return cls(pipeline, settings, pipeline.head_weights(), source, source.neutral)
 
     def logits(self, values: Array) -> Array:
         """Return the head's logits (n, K)."""
@@ -105,11 +104,12 @@ class TtiFit:
         )
         means = class_means(values, y, len(self.weights))
         gain = choose_gains(means, self.weak(values, y), self.source, self.neutral, self.settings.max_gain)
-        return Edit(mask, np.where(mask, 1.0, gain), self.neutral, self.pipeline.scorer.value_range)
+        neutral = np.where(mask & (self.settings.masked_to == "zero"), 0.0, self.neutral)
+        return Edit(mask, np.where(mask, 1.0, gain), neutral, self.pipeline.scorer.value_range)
 
     def guarded(self, values: Array, y: Labels, edit: Edit) -> tuple[float, tuple[GuardOutcome, ...]]:
         """Return the strongest blend that passes every guard, or 0, with what the guards measured there."""
-        folds = LeaveOneShotOut.fit(values, y, self.edit)
+        folds = LeaveOneShotOut.fit(values, y, self.edit, edit)
         first: tuple[GuardOutcome, ...] = ()
         for blend in self.settings.blends:
             outcomes = (

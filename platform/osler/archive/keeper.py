@@ -13,11 +13,11 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from osler.archive.files import move_synced
 from osler.archive.index import SCHEMA
 from osler.archive.models import Instance, Intake, Label, Report, Run, Setting, Study
 from osler.archive.records import Outcome
 from osler.archive.store import Archive
+from osler.files import move_synced
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
@@ -43,6 +43,7 @@ class Keeper:
         self._session = Session(archive.engine)
         self._setting("schema", SCHEMA)
         if self._setting("key", fingerprint) != fingerprint:
+            self.close()
             raise OslerError(
                 Code.KEY_INVALID,
                 "This archive was made with another key.",
@@ -82,12 +83,14 @@ class Keeper:
         self._session.add(row)
 
     def describe(self, study_uid: str, labels: Mapping[str, str], report: str | None) -> bool:
-        """Store labels and report of a study; return whether the archive holds that study."""
+        """Store labels and report of a study; return whether the archive holds it, else nothing is stored."""
+        if self._session.get(Study, study_uid) is None:
+            return False
         for name, value in labels.items():
             self._session.merge(Label(study_uid=study_uid, name=name, value=value))
         if report is not None:
             self._session.merge(Report(study_uid=study_uid, text=report))
-        return self._session.get(Study, study_uid) is not None
+        return True
 
     def commit(self) -> None:
         """Make what was done so far last."""

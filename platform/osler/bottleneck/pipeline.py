@@ -79,8 +79,13 @@ class Pipeline:
         """Value of each concept that says nothing (C,), in the bank's order."""
         return self.source.aligned(self.bank.ids).neutral
 
-    def head_weights(self) -> tuple[Array, Array]:
-        """Return weights (K, C) in the bank's order and the logits at the neutral state (K,).
+    @property
+    def neutral_logits(self) -> Array:
+        """Logits (K,) where no concept says anything."""
+        return np.asarray(self.predict_values(self.neutral[None]).logits[0])
+
+    def head_weights(self) -> Array:
+        """Return the head's weights (K, C) in the bank's order.
 
         Raises:
             OslerError: `model-invalid` where the head is not linear in concepts.
@@ -90,8 +95,7 @@ class Pipeline:
             raise OslerError(
                 Code.MODEL_INVALID, "The head is not linear in concepts.", "Use a method made for such heads."
             )
-        weights = weights[:, columns(self.head.ids, self.bank.ids, "head")]
-        return weights, self.predict_values(self.neutral[None]).logits[0]
+        return np.asarray(weights[:, columns(self.head.ids, self.bank.ids, "head")])
 
     def predict(self, images: Sequence[Array], *, site: str | None = None) -> Output:
         """Predict from images, each (H, W) or (H, W, 3) in [0, 1].

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 from typing import Any
 
@@ -20,7 +21,6 @@ from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
 IMPLEMENTATION_CLASS_UID = "2.25.301942167354213977180921873254103310551"
-DICOM_ROOT = "1.2.840.10008."
 METHOD_CODES = {
     "113100": "Basic Application Confidentiality Profile",
     "113107": "Retain Longitudinal Temporal Information Modified Dates Option",
@@ -129,7 +129,8 @@ class _Cleaner:
         elif element.VR == "UI":
             element.value = _mapped(element.value, self._uid) if action is not Action.KEEP else element.value
         elif element.VR == "TM":
-            pass  # the option keeps the time of day; only days move
+            # The option keeps the time of day, only days move; what is no time does not stay.
+            element.value = _mapped(element.value, lambda text: text if re.fullmatch("[0-9.:]*", text) else "")
         elif action is Action.EMPTY:
             element.value = None
         elif action is Action.DUMMY:
@@ -138,7 +139,8 @@ class _Cleaner:
             element.value = None
 
     def _uid(self, original: str) -> str:
-        return original if original.startswith(DICOM_ROOT) or not original else self._pseudonymizer.uid(original)
+        # The standard's own UIDs, which name no one, are those that have a name.
+        return original if not original or UID(original).name != original else self._pseudonymizer.uid(original)
 
 
 def _mapped(value: Any, change: Any) -> Any:

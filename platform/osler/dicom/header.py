@@ -17,10 +17,10 @@ from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.encaps import parse_fragments
-from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from osler.dicom.decoders import has_decoder
-from osler.dicom.identifiers import private_identifier
+from osler.dicom.identifiers import patient_identifiers, private_identifier
 from osler.dicom.pixels import decoded_length
 from osler.dicom.refusals import attempt, from_header_error, refusal, refusing
 from osler_contracts.codes import Code
@@ -37,10 +37,12 @@ class Header:
 
     Attributes:
         row: Values for the header table of `osler_contracts.headers`, without the key.
+        identifiers: What identifies the patient; never to be written anywhere.
         warnings: What pydicom found wrong with values, by kind only.
     """
 
     row: Mapping[str, Any]
+    identifiers: frozenset[str]
     warnings: tuple[str, ...]
 
 
@@ -63,8 +65,10 @@ def read_header(path: Path) -> Header:
     with warnings.catch_warnings(record=True) as caught, refusing(from_header_error), path.open("rb") as stream:
         warnings.simplefilter("always")
         dataset = dcmread(stream, stop_before_pixels=True)
-        row = header_row(dataset, _pixel_element(stream, dataset))
-    return Header(row, tuple(sorted({item.category.__name__ for item in caught})))
+        _check_meta(dataset, os.fstat(stream.fileno()).st_size)
+        identifiers = patient_identifiers(dataset)
+        row = header_row(dataset, _pixel_element(stream, dataset), identifiers)
+    return Header(row, identifiers, tuple(sorted({item.category.__name__ for item in caught})))
 
 
 @dataclass(frozen=True)
@@ -74,18 +78,16 @@ class PixelElement:
     length: int | None
 
 
-def header_row(dataset: FileDataset, pixels: PixelElement | None) -> dict[str, Any]:
+def header_row(dataset: FileDataset, pixels: PixelElement | None, identifiers: frozenset[str]) -> dict[str, Any]:
     """Lay a header out as a row of the header table.
 
     Raises:
-        OslerError: `no-pixels` for a DICOMDIR, `header-invalid` without a transfer syntax.
+        OslerError: `no-pixels` for a DICOMDIR.
     """
     meta = dataset.file_meta
     if meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         raise refusal(Code.NO_PIXELS, "The file is a DICOMDIR, the directory of a medium, and holds no image.")
-    syntax = meta.get("TransferSyntaxUID")
-    if not syntax:
-        raise refusal(Code.HEADER_INVALID, "The file does not name its transfer syntax.")
+    syntax = UID(meta.TransferSyntaxUID)
     row = {column: _value(dataset, keyword) for column, keyword in KEYWORDS.items()}
     expected = decoded_length(dataset)
     length = pixels.length if pixels is not None and not syntax.is_compressed else None
@@ -96,7 +98,7 @@ def header_row(dataset: FileDataset, pixels: PixelElement | None) -> dict[str, A
         "pixel_length_expected": None if length is None else _native_length(dataset, expected),
         "decoded_length": expected,
         "decoder_available": has_decoder(syntax),
-        "private_identifier": private_identifier(dataset),
+        "private_identifier": private_identifier(dataset, identifiers),
     }
 
 
@@ -115,6 +117,14 @@ def _native_length(dataset: FileDataset, expected: int | None) -> int | None:
     return expected + expected % 2
 
 
+def _check_meta(dataset: FileDataset, size: int) -> None:
+    """Refuse file meta that the file is too short for (`truncated`), or that names no syntax (`header-invalid`)."""
+    if size < META_START + int(dataset.file_meta.get("FileMetaInformationGroupLength") or 0):
+        raise refusal(Code.TRUNCATED)
+    if not dataset.file_meta.get("TransferSyntaxUID"):
+        raise refusal(Code.HEADER_INVALID, "The file does not name its transfer syntax.")
+
+
 def _pixel_element(stream: BinaryIO, dataset: FileDataset) -> PixelElement | None:
     """Look at the element that stopped the reader, without reading its value.
 
@@ -126,18 +136,17 @@ def _pixel_element(stream: BinaryIO, dataset: FileDataset) -> PixelElement | Non
     implicit, little = dataset.original_encoding
     order: Literal["little", "big"] = "little" if little else "big"
     size = os.fstat(stream.fileno()).st_size
-    start = stream.read(12)
+    begin, taken = stream.tell(), 8 if implicit else 12  # tag, length, and a long VR where it is explicit
+    start = stream.read(taken)
     group, element = (int.from_bytes(start[at : at + 2], order) for at in (0, 2))
     if group != 0x7FE0 or element not in _PIXEL_ELEMENTS:
         _check_end(dataset, size)
         return None
-    if len(start) < 12:
+    if len(start) < taken:
         raise refusal(Code.TRUNCATED)
-    if implicit:
-        stream.seek(-4, os.SEEK_CUR)
-    length = int.from_bytes(start[4:8] if implicit else start[8:12], order)
+    length = int.from_bytes(start[-4:], order)
     if length != UNDEFINED_LENGTH:
-        return PixelElement(min(length, size - stream.tell()))
+        return PixelElement(min(length, size - begin - taken))
     _check_fragments(stream, size)
     return PixelElement(None)
 
@@ -166,9 +175,7 @@ def _check_fragments(stream: BinaryIO, size: int) -> None:
 
 
 def _check_end(dataset: FileDataset, size: int) -> None:
-    """Refuse a file whose file meta, or whose last element, does not end where the file does (`truncated`)."""
-    if size < META_START + int(dataset.file_meta.get("FileMetaInformationGroupLength") or 0):
-        raise refusal(Code.TRUNCATED)
+    """Refuse a file whose last element does not end where the file does (`truncated`)."""
     tags = sorted(dataset.keys())
     last = dataset.get_item(tags[-1]) if tags else None
     if isinstance(last, RawDataElement) and last.length != UNDEFINED_LENGTH and last.value_tell + last.length != size:

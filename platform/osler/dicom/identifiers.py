@@ -55,9 +55,8 @@ def mentions(text: str, identifiers: frozenset[str]) -> bool:
     return bool(identifiers) and _pattern(identifiers).search(text.lower()) is not None
 
 
-def private_identifier(dataset: Dataset) -> bool:
+def private_identifier(dataset: Dataset, identifiers: frozenset[str]) -> bool:
     """Return whether a private element, at any level, repeats what identifies the patient."""
-    identifiers = patient_identifiers(dataset)
     long = frozenset(word for word in identifiers if len(word) >= _SHORTEST_IN_BULK)
     return any(
         mentions(text, identifiers if len(text) <= _BULK else long)

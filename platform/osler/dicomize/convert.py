@@ -12,11 +12,11 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from osler.archive.files import write_atomically
 from osler.deid.basic_profile import to_bytes
 from osler.dicomize.build import Collection, Kind, build
 from osler.dicomize.images import read_picture
 from osler.dicomize.table import Columns, Row, read_table, rows
+from osler.files import write_atomically
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 

@@ -54,8 +54,7 @@ def read_picture(path: Path, *, colour: bool) -> Picture:
     """
     content = path.read_bytes()
     try:
-        with warnings.catch_warnings(), Image.open(BytesIO(content), formats=("PNG", "JPEG")) as image:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is the lower one
+        with _open(content) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise OslerError(Code.ABSURD_SIZE, "The image has more pixels than is allowed.", "Scale it down.")
             if image.format == "JPEG":
@@ -65,6 +64,12 @@ def read_picture(path: Path, *, colour: bool) -> Picture:
         raise OslerError(
             Code.IMAGE_INVALID, f"The image cannot be read ({type(error).__name__}).", "Give a PNG or JPEG file."
         ) from None
+
+
+def _open(content: bytes) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `MAX_PIXELS` is the limit here
+        return Image.open(BytesIO(content), formats=("PNG", "JPEG"))
 
 
 def _from_jpeg(image: Image.Image, content: bytes, colour: bool) -> Picture:

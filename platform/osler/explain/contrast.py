@@ -107,7 +107,7 @@ class Contrast:
     def of(cls, pipeline: Pipeline, pair: tuple[int, int]) -> Contrast:
         """Build the contrast of two classes, given by index."""
         first, second = pair
-        weights, at_neutral = pipeline.head_weights()
+        weights, at_neutral = pipeline.head_weights(), pipeline.neutral_logits
         return cls(
             first=pipeline.classes[first],
             second=pipeline.classes[second],

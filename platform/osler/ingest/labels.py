@@ -44,7 +44,7 @@ class StudyNotes:
 def read_labels(path: Path) -> dict[str, StudyNotes]:
     """Read a table with the columns `study_instance_uid`, `report` (optional) and any others, which become labels.
 
-    Blank cells and columns that name a patient are left out.
+    They are stored for studies that the archive holds and the source has a file of. Blank cells and columns that name a patient are left out.
 
     Returns:
         The notes by original study UID.

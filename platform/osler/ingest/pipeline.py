@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
 
-from osler.archive.files import only_writer
 from osler.archive.keeper import Keeper
 from osler.archive.models import Instance, Study
 from osler.archive.quarantine import Reason
@@ -19,8 +18,9 @@ from osler.archive.store import Archive
 from osler.deid.pseudonyms import Pseudonymizer
 from osler.dicom.refusals import EXPLANATIONS, refusal
 from osler.dicom.views import PROJECTION_MODALITIES
+from osler.files import only_writer
 from osler.ingest.judge import Verdict, judge
-from osler.ingest.labels import read_labels, scrub
+from osler.ingest.labels import StudyNotes, read_labels, scrub
 from osler.ingest.sources import list_files
 from osler.ingest.summary import IngestSummary
 from osler.ingest.tasks import Examined, Job, Prepared, examine, prepare, unread
@@ -80,15 +80,12 @@ def ingest(
         keeper = Keeper(Archive(workspace), site=site, contract=version, fingerprint=pseudonymizer.fingerprint())
         try:
             with Workers(workers) as pool:
-                run = _Run(keeper, pool, agreed, site, key, today or date.today(), on_file)
+                run = _Run(keeper, pool, agreed, site, key, today or date.today(), notes, on_file)
                 for start in range(0, len(files), BATCH):
                     for done in run.batch(files[start : start + BATCH]):
                         if progress:
                             progress(start + done, len(files))
-            for study, note in notes.items():
-                uid = pseudonymizer.uid(study)
-                report = note.report and scrub(note.report, run.identifiers.get(uid, frozenset()))
-                run.count_labels(keeper.describe(uid, note.labels, report))
+            run.describe(pseudonymizer)
             keeper.finish()
             return run.summary
         except OperationalError as error:
@@ -117,6 +114,7 @@ class _Run:
         site: str,
         key: bytes,
         today: date,
+        notes: Mapping[str, StudyNotes],
         on_file: OnFile | None,
     ) -> None:
         self._keeper = keeper
@@ -125,13 +123,15 @@ class _Run:
         self._site = site
         self._key = key
         self._today = today
+        self._notes = notes
         self._on_file = on_file
+        self._identifiers: dict[str, frozenset[str]] = {}
         self.summary = IngestSummary()
-        self.identifiers: dict[str, frozenset[str]] = {}
 
     def batch(self, files: Sequence[Path]) -> Iterator[int]:
         """Settle a batch of files in their order, and yield how many are done."""
         examined = list(self._pool.map(examine, files, _died_at_header))
+        self._remember(examined)
         held = {item.sha256 for item in examined if self._keeper.archived(item.sha256)}
         fresh = {item.sha256: item for item in reversed(examined) if item.sha256 not in held}
         verdicts = judge(fresh.values(), self._contract, self._today)
@@ -157,10 +157,21 @@ class _Run:
                 self._keeper.commit()
                 yield done
 
-    def count_labels(self, matched: bool) -> None:
-        """Count one study of the table of labels."""
-        self.summary.labelled += matched
-        self.summary.unmatched += not matched
+    def describe(self, pseudonymizer: Pseudonymizer) -> None:
+        """Store labels and reports of the studies that this run has seen a file of, reports without identifiers."""
+        for study, note in self._notes.items():
+            identifiers = self._identifiers.get(study)
+            report = note.report and scrub(note.report, identifiers or frozenset())
+            uid = pseudonymizer.uid(study)
+            matched = identifiers is not None and self._keeper.describe(uid, note.labels, report)
+            self.summary.labelled += matched
+            self.summary.unmatched += not matched
+
+    def _remember(self, examined: Iterable[Examined]) -> None:
+        """Keep in memory what identifies the patients of studies with notes, duplicates too."""
+        for item in examined:
+            if item.header is not None and (study := str(item.header.row["study_instance_uid"])) in self._notes:
+                self._identifiers[study] = self._identifiers.get(study, frozenset()) | item.header.identifiers
 
     def _job(self, item: Examined) -> Job:
         return Job(item.path, item.sha256, self._waiting(item), self._key, self._site)
@@ -181,8 +192,6 @@ class _Run:
         study = Study(uid=answer.study_uid, site=self._site, patient=answer.patient, study_date=answer.study_date)
         self._keeper.accept(_instance(answer, item.sha256, warnings), study, self._waiting(item))
         self._keeper.archive.quarantine.release(item.sha256)
-        known = self.identifiers.get(answer.study_uid, frozenset())
-        self.identifiers[answer.study_uid] = known | answer.identifiers
         self.summary.eligible_frontal += answer.eligible_frontal
         self.summary.warnings.update(warnings)
         self._settle(item, Outcome.ACCEPTED, "", "")

@@ -11,14 +11,13 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
 
-from osler.archive.files import write_synced
 from osler.deid.basic_profile import deidentify, patient_key, to_bytes
 from osler.deid.pseudonyms import Pseudonymizer
 from osler.dicom.header import Header, read_header, sha256_of
-from osler.dicom.identifiers import patient_identifiers
 from osler.dicom.pixels import check_decodable
 from osler.dicom.refusals import from_header_error, refusal, refusing
 from osler.dicom.views import is_frontal, orientation_of, view_of
+from osler.files import write_synced
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError, from_os_error
 
@@ -55,7 +54,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A de-identified file in its waiting place, described by pseudonyms only; `identifiers` stays in memory."""
+    """A de-identified file in its waiting place, described by pseudonyms only."""
 
     uid: str
     study_uid: str
@@ -71,7 +70,6 @@ class Prepared:
     columns: int
     transfer_syntax: str
     photometric: str
-    identifiers: frozenset[str]
 
 
 def unread(path: Path) -> Examined:
@@ -105,12 +103,11 @@ def prepare(job: Job) -> Prepared | OslerError:
             warnings.simplefilter("ignore")  # the header stage has collected them
             dataset = _read(job)
             check_decodable(dataset)
-            identifiers = patient_identifiers(dataset)
             pseudonymizer = Pseudonymizer(job.key)
             patient = pseudonymizer.patient(*patient_key(dataset, job.site))
             deidentify(dataset, pseudonymizer, issuer=job.site)
             content = to_bytes(dataset)
-            prepared = _describe(dataset, patient, hashlib.sha256(content).hexdigest(), identifiers)
+            prepared = _describe(dataset, patient, hashlib.sha256(content).hexdigest())
     except OslerError as error:
         return error
     try:
@@ -127,7 +124,7 @@ def _read(job: Job) -> FileDataset:
     return dcmread(BytesIO(content))
 
 
-def _describe(dataset: FileDataset, patient: str, sha256: str, identifiers: frozenset[str]) -> Prepared:
+def _describe(dataset: FileDataset, patient: str, sha256: str) -> Prepared:
     modality, view = str(dataset.get("Modality") or ""), view_of(dataset)
     return Prepared(
         uid=str(dataset.SOPInstanceUID),
@@ -144,7 +141,6 @@ def _describe(dataset: FileDataset, patient: str, sha256: str, identifiers: froz
         columns=int(dataset.Columns),
         transfer_syntax=str(dataset.file_meta.TransferSyntaxUID),
         photometric=str(dataset.get("PhotometricInterpretation") or ""),
-        identifiers=identifiers,
     )
 
 

@@ -14,9 +14,14 @@ from scipy.special import expit
 
 from osler.adapt.patch import SitePatch
 from osler.adapt.tti_reading import TtiReading, TtiSettings
+from osler.bottleneck.heads.linear import LinearHead
+from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features, Support
+from osler.bottleneck.scorers.logistic import LogisticScorer
+from osler.bottleneck.source import SourceReference
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+from osler_knowledge.bank import ConceptBank
 
 World = Any
 DATE = "2024-05-01"
@@ -163,7 +168,7 @@ def test_with_all_concepts_masked_the_head_sees_the_neutral_state(world: World):
     patch = SitePatch("b", pipeline.digest, pipeline.bank.digest, "by hand", DATE, "all", deltas=deltas)
     logits, _ = world.draw(np.random.default_rng(10), 20)
     output = patch.apply(pipeline).predict_features(Features(logits), site="b")
-    np.testing.assert_allclose(output.logits, np.tile(pipeline.head_weights()[1], (60, 1)), atol=1e-12)
+    np.testing.assert_allclose(output.logits, np.tile(pipeline.neutral_logits, (60, 1)), atol=1e-12)
 
 
 def test_a_class_without_shots_is_refused(world: World):
@@ -204,7 +209,40 @@ def test_the_source_guard_weakens_or_stops_a_costly_patch(make_world: Callable[.
         assert world.accuracy(everywhere, logits, held.y, "a") == pytest.approx(source.after)
 
 
-def test_zero_as_neutral_is_an_option(world: World):
-    logits, y = confused(world, np.random.default_rng(14), 6)
-    patch = fit(world, logits, y, adapter=TtiReading(TtiSettings(neutral="zero", source_tolerance=1.0)))
-    assert all(delta.neutral == 0 for delta in patch.deltas.values())
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 999), concepts=st.integers(1, 6), classes=st.integers(2, 3), per_class=st.integers(1, 5))
+def test_any_number_of_concepts_classes_and_shots(
+    make_bank: Callable[[int], ConceptBank], seed: int, concepts: int, classes: int, per_class: int
+):
+    rng = np.random.default_rng(seed)
+    bank = make_bank(concepts)
+    y = np.arange(40) % classes
+    values = rng.uniform(size=(40, concepts))
+    pipeline = Pipeline(
+        encoder=None,
+        encoder_digest="0" * 64,
+        bank=bank,
+        scorer=LogisticScorer(bank.ids, np.eye(concepts), np.zeros(concepts), normalised=False),
+        head=LinearHead(bank.ids, rng.normal(size=(classes, concepts)), rng.normal(size=classes)),
+        classes=("heart_failure", "pneumonia", "normal")[:classes],
+        source=SourceReference.measure(bank.ids, values, y, values, y, classes=classes),
+    )
+    shots = np.repeat(np.arange(classes), per_class)
+    logits = rng.normal(size=(len(shots), concepts)) * 4
+    patch = FREE.fit(pipeline, Support(Features(logits), shots, "b"), created=DATE)
+    assert SitePatch.from_json(patch.to_json()) == patch
+    assert len(patch.masked) <= np.ceil(concepts / 10)
+    assert all(1 <= delta.gain <= 3 for delta in patch.deltas.values())
+    assert len(patch.edits) == len(patch.deltas)
+    assert patch.changes_nothing or all(guard.passed for guard in patch.guards)
+    values = patch.apply(pipeline).predict_features(Features(logits), site="b").state.static
+    assert ((values >= 0) & (values <= 1)).all()
+
+
+def test_a_masked_concept_may_be_set_to_zero(world: World):
+    rng = np.random.default_rng(14)
+    logits, y = confused(world, rng, 6)
+    patch = fit(world, logits, y, adapter=TtiReading(TtiSettings(masked_to="zero", source_tolerance=1.0)))
+    assert patch.deltas["concept_4"].neutral == 0
+    state = patch.apply(world.pipeline).predict_features(Features(logits), site="b").state
+    np.testing.assert_allclose(state.static[:, 4], (1 - patch.blend) * expit(logits[:, 4]))

@@ -8,9 +8,9 @@ import pytest
 
 from osler.archive import Archive, InstanceRecord, StudyRecord
 from osler.archive.explanations import explanations
-from osler.archive.files import only_writer, write_atomically
 from osler.archive.quarantine import Quarantine, Reason
 from osler.dicom.refusals import EXPLANATIONS
+from osler.files import only_writer, write_atomically
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError

@@ -166,6 +166,7 @@ def test_stock_tokenizer_and_other_towers_need_no_network(
     features = encoder.encode(images, tokens=True)
     assert (None if features.tokens is None else features.tokens.shape) == tokens
     assert (features.grid is None) == (tokens is None)
+    assert encoder.encode([]).pooled.shape == (0, 24)
     np.testing.assert_allclose(np.linalg.norm(features.pooled, axis=1), 1, atol=1e-5)
 
 

@@ -10,7 +10,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import JPEG2000Lossless
+from pydicom.uid import UID, JPEG2000Lossless
 
 from osler.deid import Pseudonymizer, deidentify, to_bytes
 
@@ -42,6 +42,8 @@ def planted(make_radiograph: Make) -> Dataset:
     for keyword, text in texts.items():
         setattr(dataset, keyword, text)
     dataset.PatientBirthTime = "010101"
+    dataset.add_new("SeriesTime", "TM", "HIDDEN")
+    dataset.FrameOfReferenceUID = "1.2.840.10008.19510203"
     dataset.ReferencedStudySequence = [_reference("1.2.3.0.9")]
     inner = _reference("1.2.3.0.8")
     inner.PatientName = "Grablowski^Zenobia"
@@ -58,7 +60,7 @@ def planted(make_radiograph: Make) -> Dataset:
     dataset.add_new(0x00091001, "UN", b"HIDDEN")
     dataset.add_new(0x00189999, "UN", b"HIDDEN")
     dataset.file_meta.SourceApplicationEntityTitle = "AE_SENDER"
-    dataset.file_meta.PrivateInformationCreatorUID = "1.2.3.0.6"
+    dataset.file_meta.PrivateInformationCreatorUID = UID("1.2.3.0.6")
     dataset.file_meta.PrivateInformation = b"HIDDEN"
     dataset.preamble = b"HIDDEN" + b"\0" * 122
     return dataset

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEG2000Lossless
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+)
 
 from osler.dicom.header import read_header, sha256_of
 from osler_contracts.codes import Code
@@ -41,7 +47,7 @@ def test_row_has_every_column_of_the_table(make_radiograph: Make, write_dicom: W
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
-def test_pixel_length_in_every_encoding(make_radiograph: Make, write_dicom: Write, syntax: str) -> None:
+def test_pixel_length_in_every_encoding(make_radiograph: Make, write_dicom: Write, syntax: UID) -> None:
     dataset = make_radiograph()
     dataset.file_meta.TransferSyntaxUID = syntax
     dataset["PixelData"].VR = "OW"
@@ -83,7 +89,9 @@ def test_file_cut_off_anywhere_never_looks_whole(make_radiograph: Make, write_di
     assert codes == {Code.TRUNCATED}
 
 
-@pytest.mark.parametrize("content", [b"", b"report: no finding\n" * 20, b"\0" * 132, b"\x89PNG\r\n\x1a\n" + b"\0" * 200])
+@pytest.mark.parametrize(
+    "content", [b"", b"report: no finding\n" * 20, b"\0" * 132, b"\x89PNG\r\n\x1a\n" + b"\0" * 200]
+)
 def test_other_files_are_not_dicom(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
@@ -107,7 +115,13 @@ def test_pipes_and_dead_links_are_unreadable(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "found"),
-    [("seen by GRABLOWSKI, ward 3", True), ("19510203", True), ("mrn00000", True), ("03.02.1951", True), ("grab", False)],
+    [
+        ("seen by GRABLOWSKI, ward 3", True),
+        ("19510203", True),
+        ("mrn00000", True),
+        ("03.02.1951", True),
+        ("grab", False),
+    ],
 )
 def test_identifiers_in_private_elements(make_radiograph: Make, write_dicom: Write, value: str, found: bool) -> None:
     for nested in (False, True):

@@ -16,7 +16,14 @@ def item(value: str) -> Dataset:
 
 @pytest.mark.parametrize(
     ("position", "code", "view"),
-    [("pa ", None, "PA"), ("", "399348003", "AP"), ("", "R-10214", "PA"), ("LL", "399348003", "LL"), ("", "1", ""), ("", None, "")],
+    [
+        ("pa ", None, "PA"),
+        ("", "399348003", "AP"),
+        ("", "R-10214", "PA"),
+        ("LL", "399348003", "LL"),
+        ("", "1", ""),
+        ("", None, ""),
+    ],
 )
 def test_position_before_code(position: str, code: str | None, view: str) -> None:
     dataset = Dataset()

@@ -122,7 +122,7 @@ def test_a_patch_is_shown_with_what_it_changed(pipeline: Pipeline):
 
 
 def test_a_correction_moves_the_finding_and_the_old_one_is_kept(pipeline: Pipeline):
-    weights = pipeline.head_weights()[0]
+    weights = pipeline.head_weights()
     before = told(pipeline, 7)
     k = pipeline.classes.index(before.finding.id)
     # Set every concept to what speaks most against the finding.
@@ -143,7 +143,7 @@ def test_a_correction_moves_the_finding_and_the_old_one_is_kept(pipeline: Pipeli
 
 
 def test_a_weight_against_the_text_is_flagged(pipeline: Pipeline):
-    weights, prior = pipeline.head_weights()[0], pipeline.bank.prior_matrix(pipeline.classes)
+    weights, prior = pipeline.head_weights(), pipeline.bank.prior_matrix(pipeline.classes)
     signs = np.array([[cell or 0 for cell in row] for row in prior])
     found = []
     for seed in range(10):

@@ -118,6 +118,7 @@ def test_options_are_checked() -> None:
         ("black_box", {}, "linear_probe"),
         ("linear_probe", {"epochs": 3}, "no option epochs"),
         ("fine_tuned_cnn", {"epochs": "many"}, "epochs"),
+        ("bottleneck", {"grounding": {"C": 1}}, "no option grounding.C"),
     ):
         with pytest.raises(OslerError, match=said):
             parse_options(name, options)

@@ -70,7 +70,7 @@ def test_a_patient_held_out_is_not_trained_on() -> None:
     x = np.repeat(rng.normal(size=(200, 400)), 2, axis=0)  # wide: any row that is trained on is memorised
     labels = np.repeat(rng.integers(2, size=200).astype(float), 2)[:, None]
     patients = [f"p{i // 2}" for i in range(400)]
-    rule = GroundingRule(held_out_share=0.25, C=1e6)
+    rule = GroundingRule(held_out_share=0.25, Cs=(1e6,))
     apart = fit_grounding(x, labels, patients, ["noise"], seed=0, rule=rule).fits[0]
     leaky = fit_grounding(x, labels, [str(i) for i in range(400)], ["noise"], seed=0, rule=rule).fits[0]
     assert apart.accuracy < 0.75 < leaky.accuracy
@@ -84,3 +84,17 @@ def test_training_is_balanced_whatever_the_prevalence(share: float) -> None:
     grounding = fit_grounding(x, label[:, None], [str(i) for i in range(2000)], ["a"], seed=0)
     # With equal classes and equal spread the boundary runs half way between the means.
     assert grounding.vectors[0] @ [1.0, 1.0] + grounding.intercepts[0] == pytest.approx(0, abs=0.5)
+
+
+def test_the_strength_is_chosen_inside_the_training_examples() -> None:
+    """Where labels are noise a stiff penalty wins, where they follow one direction a loose one."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 60))
+    clean = (x[:, 0] > 0).astype(float)
+    noise = rng.integers(2, size=400).astype(float)
+    labels, patients = np.stack([clean, noise], axis=1), [str(i) for i in range(400)]
+    rule = GroundingRule(Cs=(1e-3, 1.0, 100.0))
+    fits = fit_grounding(x, labels, patients, ["clean", "noise"], seed=0, rule=rule).fits
+    chosen = {fit.concept: fit.C for fit in fits}
+    assert chosen["noise"] == 1e-3
+    assert chosen["clean"] > 1e-3

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from osler.cli.command import CommandResult, say
 
@@ -31,21 +33,29 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 
     recipe = load_recipe(SweepRecipe, arguments.recipe)
     cache = arguments.out.resolve().with_name(arguments.out.name + ".renders")
-    places = {"cache": cache, "encoder_folder": arguments.encoder}
-    render_everything(recipe, **places, workers=arguments.workers, progress=say)
+    encoder = arguments.encoder
+    render_everything(recipe, cache=cache, encoder_folder=encoder, workers=arguments.workers, progress=say)
     summary = run_sweep(
         recipe,
         arguments.out,
-        partial(prepare, **places),
+        partial(prepare, cache=cache, encoder_folder=encoder),
         workers=arguments.workers,
         resume=arguments.resume,
         progress=say,
     )
-    leads = summary[summary["quantity"] == "lead"]
+    # JSON has no NaN: with one seed there is no interval over seeds.
+    records = summary.astype(object).where(summary.notna(), None).to_dict("records")
     lines = [
-        f"{row.arm}, {row.test} test, confounding {row.level:g}: lead over {row.method} {100 * row.mean:+.1f} points "
-        f"({100 * row.ci_low:+.1f} to {100 * row.ci_high:+.1f})"
-        for row in leads.itertuples()
+        f"{row['arm']}, {row['test']} test, confounding {row['level']:g}: lead over {row['method']} "
+        f"{100 * row['mean']:+.1f} points" + _interval(row)
+        for row in records
+        if row["quantity"] == "lead"
     ]
     lines.append(f"Phantom results. Tables and plot are in {arguments.out}.")
-    return CommandResult({"phantom": True, "summary": summary.to_dict("records"), "out": str(arguments.out)}, lines)
+    return CommandResult({"phantom": True, "summary": records, "out": str(arguments.out)}, lines)
+
+
+def _interval(row: Mapping[Any, Any]) -> str:
+    if row["ci_low"] is None:
+        return " (one seed, no interval)"
+    return f" ({100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f})"

@@ -11,7 +11,7 @@ import numpy as np
 from osler.bottleneck.encoders.checkpoint import shipped_encoder_folder
 from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler.bottleneck.feature_cache import FeatureCache, image_key
-from osler.bottleneck.records import Features
+from osler.bottleneck.records import Array, Features
 from osler_knowledge.bank import ConceptBank
 from osler_knowledge.propose import build_bank
 from osler_training.evaluate.splits import split_patients
@@ -41,9 +41,10 @@ def prepare(recipe: SweepRecipe, arm: Arm, seed: int, *, cache: Path, encoder_fo
     patients = tuple(f"{HOSPITAL_A.name}-{seed}-{plan.patient}" for plan in plans)
     y = np.array([recipe.classes.index(plan.diagnosis) for plan in plans])
     nuisance = nuisance_of(arm, seed)
-    sides = []
+    sides, keys = [], []
     for name in (None, nuisance):
         renders = renderer([replace(plan, nuisance=name) for plan in plans], HOSPITAL_A)
+        keys.append(renders.key)
         sides.append(Cohort(_features(renders, encoder, cache), y, patients, renders.images))
     return Setting(
         classes=recipe.classes,
@@ -55,6 +56,7 @@ def prepare(recipe: SweepRecipe, arm: Arm, seed: int, *, cache: Path, encoder_fo
         provenance={
             "nuisance": nuisance,
             "phantom_digest": parameters_digest(),
+            "renders": keys,
             "split_digest": splits.digest,
             "bank_digest": bank.digest,
             "encoder_digest": encoder.digest,
@@ -66,7 +68,9 @@ def reference(
     recipe: SweepRecipe, renderer: Renderer, encoder: OpenClipEncoder, bank: ConceptBank, cache: Path
 ) -> Reference:
     """Return the studies with reports that groundings learn from: the same for every seed, at none of the test's sites."""
-    parts, reports, patients = [], [], []
+    parts: list[Array] = []
+    reports: list[str] = []
+    patients: list[str] = []
     for site, plans in _reference_plans(recipe):
         renders = renderer(plans, site)
         parts.append(_features(renders, encoder, cache).pooled)

@@ -10,18 +10,21 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
 
+from osler_training.phantoms.parameters import PARAMETERS
 from osler_training.phantoms.spec import StudySpec
 
 Map = NDArray[np.float32]
+Reals = NDArray[np.floating]
 FIELD_MM = 400.0
 RIGHT, LEFT = -1, 1
 SIGN = {"right": RIGHT, "left": LEFT}
 
 
-def inside(distance: NDArray[np.floating], softness: float) -> Map:
-    """Return 1 where `distance` is positive and 0 where it is negative, with an edge `softness` mm wide."""
-    return np.clip(distance / softness + 0.5, 0, 1).astype(np.float32)
+def inside(distance: Reals, softness: float) -> Map:
+    """Return 1 where `distance` in mm is positive and 0 where it is negative, with an edge `softness` mm wide."""
+    return np.asarray(np.clip(distance / softness + 0.5, 0, 1), np.float32)
 
 
 def grid_mm(size: int) -> tuple[Map, Map]:
@@ -58,14 +61,13 @@ class Anatomy:
         self.seen_width = self.heart_width * magnify_heart * (1.07 if portable else 1.0)
 
     def _enlargement(self) -> float:
-        from osler_training.phantoms.parameters import PARAMETERS
-
+        """Return what disease adds to the cardiothoracic ratio."""
         severity = self.spec.severity("cardiomegaly")
         least, more = PARAMETERS.ratio_enlarged
         return max(0.0, least + more * severity - self.patient.ratio) if severity else 0.0
 
     def _shift(self) -> float:
-        """Shift of the mediastinum: towards a collapse, away from a large effusion or a tense pneumothorax."""
+        """Return the shift of the mediastinum in mm: towards a collapse, away from a large effusion or a tense pneumothorax."""
         pull = sum(SIGN[one.side] * 22 * one.severity for one in self.spec.of("atelectasis"))
         for kind, reach in (("effusion", 16), ("pneumothorax", 18)):
             for one in self.spec.of(kind):
@@ -76,14 +78,17 @@ class Anatomy:
     def body(self) -> Map:
         """Soft tissue as if the chest were solid."""
         patient = self.patient
-        width = np.interp(self.y, [0, 30, 55, 85, 120, 400], [56, 60, 105, 160, 178, 184]) * patient.width
+        width = (
+            PchipInterpolator([0, 24, 50, 70, 105, 160, 230, 400], [54, 57, 88, 150, 205, 198, 184, 178])(self.y[:, :1])
+            * patient.width
+        )
         bulge = np.clip(1 - np.abs(self.x / width) ** 3, 0, 1) ** 0.5
         front = patient.body_cm * bulge * np.interp(self.y, [0, 60, 140, 400], [0.55, 0.72, 1.0, 1.12])
         breast = np.zeros_like(self.x)
         for side in (RIGHT, LEFT):
             reach = ((self.x - side * 84) / 62) ** 2 + ((self.y - 248) / 58) ** 2
             breast += 3.0 * patient.breast * np.sqrt(np.clip(1 - reach, 0, 1))
-        return (front + breast * (bulge > 0)).astype(np.float32)
+        return np.asarray(front + breast * (bulge > 0), np.float32)
 
     @cached_property
     def wall(self) -> Map:
@@ -93,7 +98,8 @@ class Anatomy:
 
     def across(self, side: int) -> Map:
         """Return the distance from the midline towards `side`."""
-        return (self.x - self.shift * np.clip(1.2 - np.abs(self.x) / self.half_width, 0, 1)) * side
+        near = np.clip(1.2 - np.abs(self.x) / self.half_width, 0, 1)
+        return np.asarray((self.x - self.shift * near) * side, np.float32)
 
     def diaphragm(self, side: int) -> Map:
         """Return the height of the dome of a hemidiaphragm under each point, in mm from the top."""
@@ -135,8 +141,11 @@ class Anatomy:
         tilt = np.deg2rad(38)
         long_axis, short_axis = tall * 1.08, half * 0.92
         u, v = x * np.cos(tilt) + y * np.sin(tilt), -x * np.sin(tilt) + y * np.cos(tilt)
-        stretch = half / np.hypot(long_axis * np.cos(tilt), short_axis * np.sin(tilt))
-        reach = np.abs(u / (long_axis * stretch)) ** 2.2 + np.abs(v / (short_axis * 1.08)) ** 2.2
+        # Half the width of a turned superellipse: by Hölder, the dual norm of its semi-axes along x (1 / 2.2 + 1 / dual = 1).
+        dual = 2.2 / 1.2
+        extent = ((long_axis * np.cos(tilt)) ** dual + (short_axis * np.sin(tilt)) ** dual) ** (1 / dual)
+        long_axis, short_axis = long_axis * half / extent, short_axis * half / extent
+        reach = np.abs(u / long_axis) ** 2.2 + np.abs(v / short_axis) ** 2.2
         thick = 0.088 * width * np.clip(1 - reach, 0, 1) ** 0.45
         pad = (
             2.2

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from osler_training.phantoms.anatomy import LEFT, RIGHT, Anatomy, Map, inside
+from osler_training.phantoms.anatomy import LEFT, RIGHT, Anatomy, Map, Reals, inside
 
 RIBS = 10
 SPACING = 24.0
 
 
-def _band(distance: Map, half_width: float) -> Map:
+def _band(distance: Reals, half_width: float | Reals) -> Map:
     """Return the profile of a flat bone across its width: cortex bright, marrow less."""
     d = distance / half_width
     return np.asarray(0.5 * np.exp(-(np.abs(d) ** 6)) + 0.4 * np.exp(-(((np.abs(d) - 0.82) / 0.24) ** 2)), np.float32)
@@ -26,6 +26,7 @@ def ribs(anatomy: Anatomy) -> Map:
 
 
 def _ribs_of(anatomy: Anatomy, side: int, columns: slice) -> Map:
+    """Return the ribs of a side on the columns that they can reach."""
     y, wall = anatomy.y[:, columns], anatomy.wall[:, columns]
     x = anatomy.x[:, columns] * side - 0.4 * anatomy.patient.rotation
     u = np.clip(x / anatomy.half_width, 0, 1.15)

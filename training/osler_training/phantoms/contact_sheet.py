@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from osler.dicom.pixels import read_image
 from osler_training.phantoms.sites import Values
 
 CAPTION = 14
@@ -28,3 +30,18 @@ def contact_sheet(
         draw.text((left + 2, top + side), caption, fill=255, font=font)
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)
+
+
+def contact_sheet_of(folder: Path, truth: Path, path: Path, *, most: int = 24) -> None:
+    """Write a sheet of the first sound films of a generated site, read back from their files.
+
+    Args:
+        folder: The site's DICOM files.
+        truth: Its table of truth.
+        path: The PNG.
+        most: Number of films at most.
+    """
+    with truth.open(encoding="utf-8", newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["expected_outcome"] == "accepted"][:most]
+    images = [read_image(folder / row["file"]).values for row in rows]
+    contact_sheet(images, [" ".join([row["diagnosis"], row["view"], row["nuisance"]]) for row in rows], path)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from osler_training.phantoms.anatomy import LEFT, RIGHT
 from osler_training.phantoms.findings import Canvas
 
 Points = NDArray[np.float64]
@@ -25,7 +26,7 @@ def _path(*points: tuple[float, float]) -> Points:
 
 def _endotracheal_tube(canvas: Canvas) -> None:
     tip = canvas.rng.uniform(98, 126)
-    for side in (-1, 1):
+    for side in (RIGHT, LEFT):
         canvas.stroke(_path((side * 4.5, 0), (side * 4.5 + 1, tip / 2), (side * 4.5, tip)), PLASTIC, 1.6)
     canvas.stroke(_path((4.5, 0), (5.5, tip / 2), (4.5, tip)), WIRE, 1.0)
 
@@ -39,8 +40,8 @@ def _central_venous_line(canvas: Canvas) -> None:
 
 
 def _ecg_leads(canvas: Canvas) -> None:
-    for x, y, towards in ((-98, 96, -150), (96, 98, 150), (72, 256, 160)):
-        x, y = x + canvas.rng.normal(0, 7), y + canvas.rng.normal(0, 7)
+    for across, down, towards in ((-98, 96, -150), (96, 98, 150), (72, 256, 160)):
+        x, y = across + canvas.rng.normal(0, 7), down + canvas.rng.normal(0, 7)
         turn = np.linspace(0, 2 * np.pi, 24)
         for radius in (2.0, 4.0):
             canvas.stroke(np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], axis=1), METAL / 2, 2.4)
@@ -52,7 +53,7 @@ def _pacemaker(canvas: Canvas) -> None:
     for row in np.arange(-13, 14, 3.0):
         half = 19 * np.sqrt(max(0.0, 1 - (row / 16) ** 2))
         canvas.stroke(np.array([[x - half, y + row], [x + half, y + row]]), METAL / 2, 4.0)
-    base = canvas.anatomy.dome[1]
+    base = canvas.anatomy.dome[LEFT]
     canvas.stroke(_path((x, y - 12), (46, 84), (2, 130), (24, base - 22)), 2.2, 1.6)
 
 

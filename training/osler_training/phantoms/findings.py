@@ -10,11 +10,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
+from scipy.special import expit
 
-from osler_training.phantoms.anatomy import FIELD_MM, LEFT, RIGHT, SIGN, Anatomy, Map, inside
+from osler_training.phantoms.anatomy import FIELD_MM, LEFT, RIGHT, SIGN, Anatomy, Map, Reals, inside
 from osler_training.phantoms.spec import Finding
 
 ZONE_Y = {"upper": 112.0, "middle": 172.0, "lower": 232.0}
+# Severity of oedema from which bronchi are cuffed, septal lines show, and alveoli fill.
+PERIBRONCHIAL, KERLEY, ALVEOLAR = 0.35, 0.45, 0.65
 Mask = NDArray[np.bool_]
 
 
@@ -41,7 +44,7 @@ class Canvas:
         """Add to the mask of a kind."""
         self.masks[kind] = self.masks.get(kind, np.zeros_like(mask)) | mask
 
-    def fill(self, side: int, share: Map, density: float = 1.0) -> None:
+    def fill(self, side: int, share: Reals, density: float = 1.0) -> None:
         """Replace a share of a lung's air by tissue of a density relative to water."""
         replaced = self.lung[side] * np.clip(share, 0, 1)
         self.lung[side] = self.lung[side] - replaced
@@ -81,7 +84,7 @@ def _effusion(canvas: Canvas, finding: Finding) -> None:
         across = np.clip((anatomy.across(side) - 13) / (anatomy.wall - 13), 0, 1)
         level = anatomy.dome[side] + 58 - 150 * severity - 34 * across**2.6 * min(1.0, 0.35 + severity)
         share = inside(anatomy.y - level, 12) * np.clip(0.45 + (anatomy.y - level) / 70, 0, 1)
-        canvas.fill(side, np.maximum(share, 0), 0.75)
+        canvas.fill(side, share, 0.75)
         # The recess behind the dome fills as well: the angle loses its air.
         canvas.water += 1.6 * share * anatomy.cage(side) * inside(anatomy.y - anatomy.diaphragm(side), 8)
         canvas.vessels *= 1 - share
@@ -101,7 +104,7 @@ def _consolidation(canvas: Canvas, finding: Finding) -> None:
     anatomy, side = canvas.anatomy, SIGN[finding.side]
     x, y, radius = consolidation_centre(finding, anatomy)
     distance = np.hypot((anatomy.x - x) / 1.15, anatomy.y - y) / radius + 0.22 * canvas.noise(26)
-    share = 1 / (1 + np.exp((distance - 0.9) * 7))
+    share = expit((0.9 - distance) * 7)
     if is_lobar(finding):
         fissure = y + 0.55 * radius - 0.25 * (np.abs(anatomy.x) - abs(x))
         share = share * inside(fissure - anatomy.y, 3)
@@ -134,7 +137,7 @@ def _oedema(canvas: Canvas, finding: Finding) -> None:
         x = anatomy.across(side)
         wings = np.exp(-(((x - 50) / 34) ** 2) - ((anatomy.y - 172) / 58) ** 2)
         canvas.fill(side, 0.16 * severity * wings + 0.035 * severity)
-        if severity > 0.65:
+        if severity >= ALVEOLAR:
             patches = wings * np.clip(canvas.noise(16) + 0.3, 0, 2)
             canvas.fill(side, 0.34 * (severity - 0.5) * patches)
         canvas.mark("oedema", (wings > 0.45) & (anatomy.field(side) > 0.5))
@@ -145,15 +148,14 @@ def _oedema(canvas: Canvas, finding: Finding) -> None:
             _kerley_b(canvas, side, severity)
 
 
-PERIBRONCHIAL, KERLEY, ALVEOLAR = 0.35, 0.45, 0.65
-
-
 def _ring(canvas: Canvas, x: float, y: float) -> None:
+    """A bronchus seen end-on with its thickened wall."""
     turn = np.linspace(0, 2 * np.pi, 20)
     canvas.stroke(np.stack([x + 4.2 * np.cos(turn), y + 4.2 * np.sin(turn)], axis=1), 0.42, 1.6)
 
 
 def _kerley_b(canvas: Canvas, side: int, severity: float) -> None:
+    """Short horizontal lines that start at the chest wall."""
     anatomy = canvas.anatomy
     rows = np.linspace(anatomy.dome[side] - 52, anatomy.dome[side] + 8, 6 + int(4 * severity))
     for y in rows + canvas.rng.normal(0, 1.5, len(rows)):
@@ -182,6 +184,7 @@ def _pneumothorax(canvas: Canvas, finding: Finding) -> None:
 
 
 def _nodule(canvas: Canvas, finding: Finding) -> None:
+    """A dense sphere, anywhere in a lung."""
     anatomy, side = canvas.anatomy, SIGN[finding.side]
     x = side * (40 + 62 * finding.detail["x"])
     y = min(ZONE_Y[finding.zone] + 30 * (finding.detail["y"] - 0.5), anatomy.dome[side] - 16)

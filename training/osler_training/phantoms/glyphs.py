@@ -20,7 +20,7 @@ def text_mask(text: str, height: int) -> Mask:
     )
     canvas = Image.new("L", (max(right - left, 1), max(bottom - top, 1)))
     ImageDraw.Draw(canvas).text((-left, -top), text, fill=255, font=font)
-    mask = np.asarray(canvas, np.float32) / 255
+    mask = (np.asarray(canvas) / np.float32(255)).astype(np.float32)
     mask.setflags(write=False)
     return mask
 

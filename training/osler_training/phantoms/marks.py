@@ -9,7 +9,7 @@ from osler_training.phantoms.anatomy import FIELD_MM, Map, inside
 from osler_training.phantoms.glyphs import Mask, place, text_mask
 from osler_training.phantoms.sites import SiteProfile
 
-LEAD, SHUTTER = 4.9, 4.4  # log attenuation behind a marker on the detector, and outside the collimated field
+LEAD, SHUTTER = 5.6, 5.0  # log attenuation behind a marker on the detector, and outside the collimated field
 MARKER_MM = 13.0
 
 
@@ -42,7 +42,7 @@ def _marker(style: str, scale: float, rng: np.random.Generator) -> Mask:
     mask = text_mask(text, height if style != "initials" else int(0.8 * height))
     if style != "ringed":
         return mask
-    side = int(1.5 * max(mask.shape))
+    side = int(1.9 * max(mask.shape))
     ring = Image.new("L", (side, side))
     ImageDraw.Draw(ring).ellipse((0, 0, side - 1, side - 1), outline=255, width=max(round(1.2 * scale), 1))
     return np.maximum(np.asarray(ring, np.float32) / 255, place(mask, (side, side), side // 2, side // 2))

@@ -1,6 +1,6 @@
 """Named nuisances of acquisition: what a model may take for disease although it is none.
 
-Strengths were set once, so that a reader who looks sees them, and are covered by a digest. The encoder's training may use
+Strengths were set once, by eye: a reader who looks sees each, and none shouts. The encoder's training may use
 `TRAINING_NUISANCES` only; experiments draw from `HELD_OUT_NUISANCES`, so that no nuisance of an experiment is known to it.
 `MIMIC` is a nuisance of another kind: a supine film enlarges the heart's shadow and flattens the breath, which looks like an
 enlarged heart; truth stays that of the heart itself, so a reader of concepts is expected to be misled.
@@ -29,7 +29,7 @@ class Nuisance:
     Attributes:
         name: Its name.
         beam: Adds attenuation in the beam, see `nuisance_objects`.
-        process: Changes fractions of the display range.
+        process: Changes fractions of the stored range.
         view: The view it forces.
         magnify_heart: Factor by which projection enlarges the heart.
         inspiration: Added to the patient's inspiration.

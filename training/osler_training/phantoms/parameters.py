@@ -115,5 +115,5 @@ PARAMETERS = Parameters()
 
 
 def parameters_digest() -> str:
-    """Return the SHA-256 of the canonical JSON of all parameters."""
+    """Return the SHA-256 of the canonical JSON of all parameters; `digest.phantom_digest` covers the drawing code too."""
     return hashlib.sha256(json.dumps(asdict(PARAMETERS), sort_keys=True).encode()).hexdigest()

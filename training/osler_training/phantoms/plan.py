@@ -37,7 +37,7 @@ def confounded_plan(
     nuisance: str | None,
     confounding: float,
     *,
-    reversed: bool = False,  # noqa: A002
+    reversed: bool = False,
     seed: int,
     share_second_visit: float = 0.08,
 ) -> list[StudyPlan]:

@@ -17,7 +17,7 @@ from osler_training.phantoms.truth import concept_truth
 from osler_training.phantoms.vessels import bronchovascular_tree, strokes_to_map
 
 # Linear attenuation per cm at about 70 keV: soft tissue, aerated lung, and compact bone beyond the tissue it replaces.
-WATER, LUNG, BONE = 0.20, 0.05, 0.30
+WATER, LUNG, BONE = 0.20, 0.05, 0.50
 # Anatomy is smooth: beyond this many pixels it is interpolated, and only vessels, lines and noise are drawn in full.
 COARSE = 256
 SCATTER_MM = 28.0
@@ -74,7 +74,7 @@ def project(
     if overlay is not None:
         attenuation = overlay(attenuation, *grid_mm(size))
     return Projection(
-        attenuation=_detected(attenuation, scatter, photons * (512 / size) ** 2, rng),
+        attenuation=detected(attenuation, scatter, photons * (512 / size) ** 2, rng),
         masks={kind: _enlarged_mask(mask, size) for kind, mask in canvas.masks.items()},
         concepts=concept_truth(anatomy),
         cardiothoracic_ratio=anatomy.ratio,
@@ -94,8 +94,7 @@ def _attenuation(anatomy: Anatomy, canvas: Canvas) -> tuple[Map, Map]:
     dense = np.minimum(np.maximum(anatomy.heart[0], anatomy.mediastinum), 0.85 * total)
     left = np.where(total > 0.1, air / np.maximum(total, 0.1), 1)
     lung = np.clip(air - dense * left, 0, None)
-    shown = np.clip(anatomy.body, 0, None)
-    soft = np.clip(shown - total + dense - anatomy.airway - anatomy.gastric_air, 0, None)
+    soft = np.clip(anatomy.body - total + dense - anatomy.airway - anatomy.gastric_air, 0, None)
     # What the lungs lost to findings is either water, which they drew, or free air, which attenuates nothing.
     soft = soft + canvas.water
     crowd = np.clip(lung / 7, 0, 1) * canvas.vessels
@@ -103,6 +102,7 @@ def _attenuation(anatomy: Anatomy, canvas: Canvas) -> tuple[Map, Map]:
 
 
 def _fine_detail(canvas: Canvas, size: int, rng: np.random.Generator) -> Map:
+    """Return vessels in cm; oedema sends flow to the upper zones."""
     return bronchovascular_tree(size, canvas.anatomy.shift, rng, canvas.anatomy.spec.severity("oedema"))
 
 
@@ -129,8 +129,15 @@ def _enlarged_mask(mask: Mask, size: int) -> Mask:
     return mask[np.ix_(at, at)]
 
 
-def _detected(attenuation: Map, scatter: float, photons: float, rng: np.random.Generator) -> Map:
-    """Return what is recorded: scatter is a wide blur of the primary beam; noise is that of counting photons."""
+def detected(attenuation: Map, scatter: float, photons: float, rng: np.random.Generator) -> Map:
+    """Return the log attenuation (S, S) that is recorded: a wide blur of the beam is scatter; noise is that of counting.
+
+    Args:
+        attenuation: Log attenuation (S, S) of the primary beam.
+        scatter: Share of the recorded intensity that is scattered.
+        photons: Photons per pixel in the open field.
+        rng: Source of the noise.
+    """
     primary = np.exp(-attenuation)
     size = len(primary)
     step = max(1, size // 64)

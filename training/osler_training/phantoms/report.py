@@ -67,6 +67,7 @@ BEHIND = {
     "flattened_diaphragm": ("hyperinflation",),
     "hyperlucent_lungs": ("hyperinflation",),
 }
+# The kinds that the impression of a diagnosis rests on, in the order of their weight.
 DIAGNOSED_BY = {
     "heart_failure": ("oedema", "cardiomegaly", "effusion"),
     "pneumonia": ("consolidation", "effusion"),
@@ -76,6 +77,8 @@ DIAGNOSED_BY = {
     "atelectasis": ("atelectasis",),
     "hyperinflation": ("hyperinflation",),
 }
+# Frames with one of these words take a noun without its article.
+BARE = ("Possible", "Questionable", "Mild")
 
 
 @cache
@@ -115,16 +118,18 @@ def _findings(spec: StudySpec, concepts: Mapping[str, int], style: Style, rng: n
     phrases = _phrases()
     present = [name for name in phrases["statements"] if concepts[name] and rng.random() < style.stated]
     stated = [_statement(spec, name, rng) for name in present]
-    denied = [
-        _pick(group["sentences"], rng)
-        for group in phrases["negated"]
-        if not any(concepts[name] for name in group["concepts"]) and rng.random() < style.negated
-    ]
+    denied: dict[str, str] = {}
+    for group in phrases["negated"]:
+        names = group["concepts"]
+        free = not any(concepts[name] or name in denied for name in names)
+        if free and rng.random() < style.negated:
+            denied |= dict.fromkeys(names, _pick(group["sentences"], rng))
     order = rng.permutation(len(stated))
-    return [stated[i] for i in order] + denied or ["No abnormality is seen."]
+    return [stated[i] for i in order] + list(dict.fromkeys(denied.values())) or ["No abnormality is seen."]
 
 
 def _statement(spec: StudySpec, concept: str, rng: np.random.Generator) -> str:
+    """Return a sentence that states a concept, hedged where the finding behind it is slight."""
     phrases = _phrases()
     entry, finding = phrases["statements"][concept], _behind(spec, BEHIND.get(concept, ()))
     hedged = finding is not None and finding.severity < PARAMETERS.hedged
@@ -146,6 +151,7 @@ def _impression(spec: StudySpec, rng: np.random.Generator) -> str:
 
 
 def _behind(spec: StudySpec, kinds: Sequence[str]) -> Finding | None:
+    """Return the most severe finding of the first kind that the study has."""
     found = (max(spec.of(kind), key=lambda one: one.severity) for kind in kinds if spec.of(kind))
     return next(found, None)
 
@@ -153,14 +159,19 @@ def _behind(spec: StudySpec, kinds: Sequence[str]) -> Finding | None:
 def _framed(frames: Sequence[str], nouns: Sequence[str], finding: Finding | None, rng: np.random.Generator) -> str:
     noun = _placed(_pick(nouns, rng), finding)
     frame = _pick(frames, rng)
-    if "Possible" in frame or "Questionable" in frame or "Mild" in frame:
+    if any(word in frame for word in BARE):
         noun = noun.removeprefix("a ").removeprefix("an ")
     return frame.replace("{np}", noun).replace("{Np}", noun[0].upper() + noun[1:])
 
 
 def _placed(phrase: str, finding: Finding | None) -> str:
+    """Fill in side and zone, or take the place-holders out where there are none."""
     side, zone = (finding.side, finding.zone) if finding else ("", "")
-    for name, word in (("{side}", "bilateral" if side == "both" else side), ("{zone}", zone)):
+    if side == "both":
+        for one, two in _phrases()["both_sides"].items():
+            phrase = phrase.replace(one, two)
+        side = "bilateral"
+    for name, word in (("{side}", side), ("{zone}", zone)):
         phrase = phrase.replace(name, word) if word else phrase.replace(f"{name} ", "").replace(f" {name}", "")
     return phrase
 

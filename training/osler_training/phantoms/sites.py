@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from osler.dicom.windowing import apply_window
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
 
 Values = NDArray[np.float32]
 Stored = NDArray[np.uint16]
 
 TRANSFER_SYNTAXES = (
     str(ExplicitVRLittleEndian),
-    str(RLELossless),
-    str(JPEGLSLossless),
     str(JPEG2000Lossless),
+    str(JPEGLSLossless),
+    str(RLELossless),
 )
 REPORT_STYLES = ("plain", "structured", "terse", "verbose")
 MARKER_STYLES = ("letter", "ringed", "initials", "word")
@@ -44,7 +46,8 @@ class Response:
     def __call__(self, attenuation: Values) -> Values:
         """Return fractions in [0, 1]."""
         if self.kind == "power":
-            return np.clip((attenuation - self.low) / (self.high - self.low), 0, 1) ** np.float32(self.shape)
+            rise = np.clip((attenuation - self.low) / (self.high - self.low), 0, 1)
+            return np.asarray(rise ** np.float32(self.shape), np.float32)
         steep = 2 * np.log(19) / (self.high - self.low)
         centre = (self.high + self.low) / 2
         return np.asarray(1 / (1 + np.exp(-np.float32(steep) * (attenuation - np.float32(centre)))), np.float32)
@@ -113,7 +116,7 @@ class SiteProfile:
     def quantise(self, fraction: Values) -> Stored:
         """Return stored values of fractions in [0, 1] where 1 is dense; in MONOCHROME1 dense is stored low."""
         seen = 1 - fraction if self.photometric == "MONOCHROME1" else fraction
-        return np.rint(np.clip(seen, 0, 1) * np.float32(self.top)).astype(np.uint16)
+        return np.asarray(np.rint(np.clip(seen, 0, 1) * np.float32(self.top)), np.uint16)
 
     def to_stored(self, attenuation: Values) -> Stored:
         """Return stored values of attenuation = -log(transmitted share)."""
@@ -127,8 +130,8 @@ class SiteProfile:
 
 HOSPITAL_A = SiteProfile(
     name="hospital_a",
-    response=Response("power", 0.2, 5.4, 0.9),
-    display=((0.6, 4.8), (2.0, 5.2)),
+    response=Response("power", 0.2, 6.2, 0.9),
+    display=((0.6, 5.3), (2.0, 5.8)),
     photometric="MONOCHROME2",
     bits_stored=12,
     transfer_syntax_uid=str(JPEGLSLossless),
@@ -148,11 +151,11 @@ HOSPITAL_A = SiteProfile(
 )
 HOSPITAL_B = SiteProfile(
     name="hospital_b",
-    response=Response("sigmoid", 0.6, 4.8),
-    display=((0.5, 4.8),),
+    response=Response("sigmoid", 0.6, 5.0),
+    display=((0.5, 5.3),),
     photometric="MONOCHROME1",
     bits_stored=14,
-    transfer_syntax_uid=str(JPEG2000Lossless),
+    transfer_syntax_uid=str(RLELossless),
     share_portable=0.45,
     share_lateral=0.2,
     share_two_frontals=0.05,
@@ -202,27 +205,27 @@ def _reference(
 
 
 REFERENCE_SITES = (
-    _reference(0, Response("power", 0.0, 5.2, 1.0), ((0.6, 4.8), (2.0, 5.1)), "MONOCHROME2", 12, (150, 44)),
-    _reference(1, Response("sigmoid", 0.4, 5.0), ((0.4, 4.9),), "MONOCHROME1", 10, (156, 200)),
-    _reference(2, Response("power", 0.2, 5.8, 1.15), ((0.7, 4.9), (2.0, 5.4)), "MONOCHROME2", 16, (146, 356)),
-    _reference(3, Response("sigmoid", 0.6, 4.6), ((0.5, 4.6),), "MONOCHROME1", 13, (138, 30)),
+    _reference(0, Response("power", 0.0, 6.0, 1.0), ((0.5, 5.3), (2.0, 5.8)), "MONOCHROME2", 12, (150, 44)),
+    _reference(1, Response("sigmoid", 0.4, 5.2), ((0.4, 5.4),), "MONOCHROME1", 10, (156, 200)),
+    _reference(2, Response("power", 0.2, 6.4, 1.15), ((0.7, 5.4), (2.0, 6.0)), "MONOCHROME2", 16, (146, 356)),
+    _reference(3, Response("sigmoid", 0.8, 5.0), ((0.6, 5.2),), "MONOCHROME1", 13, (138, 30)),
 )
 
 
 def random_site(rng: np.random.Generator) -> SiteProfile:
     """Draw a hospital for the encoder's training; it is none of the named ones, whose figures it can only come near."""
-    low, high = float(rng.uniform(0.0, 0.4)), float(rng.uniform(5.1, 5.9))
+    low, high = float(rng.uniform(0.0, 0.4)), float(rng.uniform(5.8, 6.6))
     power = bool(rng.random() < 0.5)
     response = (
         Response("power", low, high, float(rng.uniform(0.8, 1.3)))
         if power
-        else Response("sigmoid", low + 0.4, high - 0.7)
+        else Response("sigmoid", low + 0.4, high - 1.0)
     )
     tag = int(rng.integers(1 << 31))
     return SiteProfile(
         name=f"random_{tag:08x}",
         response=response,
-        display=((float(rng.uniform(0.4, 0.8)), float(rng.uniform(4.5, 5.1))),),
+        display=((float(rng.uniform(0.4, 0.8)), float(rng.uniform(5.0, 5.7))),),
         photometric=str(rng.choice(["MONOCHROME1", "MONOCHROME2"])),
         bits_stored=int(rng.integers(10, 17)),
         transfer_syntax_uid=str(rng.choice(TRANSFER_SYNTAXES)),
@@ -250,3 +253,10 @@ NAMED_SITES: Mapping[str, tuple[SiteProfile, ...]] = {
     "hospital_b": (HOSPITAL_B,),
     "reference": REFERENCE_SITES,
 }
+
+
+def site_named(name: str) -> tuple[SiteProfile, ...]:
+    """Return the profiles behind a name. Raises `usage` for an unknown one."""
+    if name not in NAMED_SITES:
+        raise OslerError(Code.USAGE, f"There is no phantom site {name}.", f"Known ones: {', '.join(NAMED_SITES)}.")
+    return NAMED_SITES[name]

@@ -126,6 +126,7 @@ def sample_study(
 
 
 def _sample_finding(kind: str, mixture: Mixture, diagnosis: str, rng: np.random.Generator) -> list[Finding]:
+    """Draw severity, side and zone; a consolidation may come with a second one elsewhere."""
     severity = float(rng.uniform(*mixture.severity))
     side = str(rng.choice(SIDES))
     detail = {name: float(rng.random()) for name in ("x", "y", "size", "texture")}

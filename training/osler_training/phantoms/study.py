@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,6 +13,7 @@ from osler_training.phantoms.marks import film_marks
 from osler_training.phantoms.nuisance import Nuisance, nuisance_named
 from osler_training.phantoms.plan import StudyPlan
 from osler_training.phantoms.render import project
+from osler_training.phantoms.seeds import stream
 from osler_training.phantoms.sites import SiteProfile, Stored, Values
 from osler_training.phantoms.spec import StudySpec, sample_patient, sample_study
 
@@ -45,13 +45,6 @@ class PhantomStudy:
     report: str
     view: str
     spacing_mm: float
-
-
-def stream(plan: StudyPlan, site: SiteProfile, purpose: str, *, whole_patient: bool = False) -> np.random.Generator:
-    """Return the source of randomness of one purpose of a study, or of a patient's whole history."""
-    visit = "all" if whole_patient else str(plan.visit)
-    text = "\0".join([site.name, str(plan.seed), str(plan.patient), visit, purpose])
-    return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big"))
 
 
 def study_spec(plan: StudyPlan, site: SiteProfile) -> StudySpec:

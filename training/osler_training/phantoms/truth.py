@@ -12,6 +12,7 @@ from osler_training.phantoms.findings import (
     is_lobar,
 )
 from osler_training.phantoms.parameters import CONCEPTS, DEVICES, PARAMETERS
+from osler_training.phantoms.spec import Finding
 
 ENLARGED, NARROW = 0.5, 0.40
 SHIFTED_MM, RAISED = 8.0, 0.4
@@ -53,11 +54,8 @@ def concept_truth(anatomy: Anatomy) -> dict[str, int]:
     return {name: int(present[name]) for name in CONCEPTS}
 
 
-def _hides_a_border(finding: object, anatomy: Anatomy) -> bool:
+def _hides_a_border(finding: Finding, anatomy: Anatomy) -> bool:
     """Return whether a consolidation abuts the heart or a dome."""
-    from osler_training.phantoms.spec import Finding
-
-    assert isinstance(finding, Finding)
     x, y, radius = consolidation_centre(finding, anatomy)
     side = SIGN[finding.side]
     border = anatomy.heart_width * (0.62 if side > 0 else 0.36)

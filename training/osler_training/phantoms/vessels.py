@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from osler_training.phantoms.anatomy import FIELD_MM, LEFT, RIGHT, Map
+from osler_training.phantoms.anatomy import FIELD_MM, LEFT, RIGHT, Map, Reals
 
 # Vessels are drawn as lines in classes of calibre (mm), each blurred to its own width.
 CALIBRES = np.array((4.0, 2.6, 1.7, 1.0))
@@ -18,7 +18,7 @@ UPPER, MIDDLE, LOWER = (-1.35, -0.5, 3, 0.8), (-0.4, 0.3, 3, 0.95), (0.4, 1.35, 
 Points = NDArray[np.complex128]
 
 
-def strokes_to_map(size: int, start: Points, end: Points, thickness: Map, width_mm: float) -> Map:
+def strokes_to_map(size: int, start: Points, end: Points, thickness: Reals, width_mm: float) -> Map:
     """Return straight strokes as a map in cm: drawn one pixel wide, then blurred to their width with their crest kept.
 
     Args:
@@ -41,7 +41,9 @@ def strokes_to_map(size: int, start: Points, end: Points, thickness: Map, width_
     return np.asarray(gaussian_filter(out, sigma, truncate=3) * max(1.0, sigma * np.sqrt(2 * np.pi)), np.float32)
 
 
-def _grow(points: Points, angles: Map, calibres: Map, rng: np.random.Generator) -> list[tuple[Points, Points, Map]]:
+def _grow(
+    points: Points, angles: Reals, calibres: Reals, rng: np.random.Generator
+) -> list[tuple[Points, Points, Reals]]:
     """Grow all branches generation by generation and return their segments: start, end, calibre."""
     segments = []
     for _ in range(GENERATIONS):
@@ -77,10 +79,10 @@ def bronchovascular_tree(size: int, middle: float, rng: np.random.Generator, cep
             angles.append(angle if side == LEFT else np.pi - angle)
             calibres.append(4.4 * calibre * share * rng.uniform(0.85, 1.1, count))
     segments = _grow(np.concatenate(roots), np.concatenate(angles), np.concatenate(calibres), rng)
-    start, end, calibre = (np.concatenate(part) for part in zip(*segments, strict=True))
-    layer = np.abs(calibre[:, None] - CALIBRES).argmin(axis=1)
+    start, end, widths = (np.concatenate(part) for part in zip(*segments, strict=True))
+    layer = np.abs(widths[:, None] - CALIBRES).argmin(axis=1)
     out = np.zeros((size, size), np.float32)
     for number, width in enumerate(CALIBRES):
         mine = layer == number
-        out += strokes_to_map(size, start[mine], end[mine], 0.17 * calibre[mine], float(width))
+        out += strokes_to_map(size, start[mine], end[mine], 0.17 * widths[mine], float(width))
     return out

@@ -9,14 +9,35 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
+
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
 
 Progress = Callable[[str], None]
+# Draws the token ids (B, L) of the reports of some studies; a study may have several wordings.
+TokenSource = Callable[[NDArray[np.intp], np.random.Generator], Tensor]
+
+
+class Towers(Protocol):
+    """What an open_clip model offers beside `nn.Module`."""
+
+    logit_scale: Tensor
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """Return embeddings (B, D) of images (B, 3, H, W)."""
+        ...
+
+    def encode_text(self, text: Tensor) -> Tensor:
+        """Return embeddings (B, D) of token ids (B, L)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -65,10 +86,37 @@ def augment(images: Tensor, settings: ContrastiveSettings, generator: torch.Gene
     return (tone + draw(settings.brightness).view(-1, 1, 1, 1)).clamp(0, 1)
 
 
-def agreement_targets(statements: Tensor, sharpness: float = 12.0) -> Tensor:
-    """Return soft targets (B, B) from what the studies' reports state, (B, S) in {-1, 0, 1}.
+@dataclass(frozen=True)
+class Material:
+    """What a model is trained on.
 
-    Two studies whose statements all agree share the probability; one that differs in a statement gets next to none.
+    Attributes:
+        images: (N, H, W) as 8-bit grey values.
+        tokens: Draws a wording for each study of a batch.
+        statements: What each study's reports state (N, S), see `agreement_targets`.
+        normalise: From grey (B, 1, H, W) in [0, 1] to the input of the model.
+    """
+
+    images: NDArray[np.uint8]
+    tokens: TokenSource
+    statements: NDArray[np.int8]
+    normalise: Callable[[Tensor], Tensor]
+
+    def augmented(self, rows: NDArray[np.intp], settings: ContrastiveSettings, generator: torch.Generator) -> Tensor:
+        """Return jittered images of some studies as the model takes them."""
+        grey = torch.from_numpy(self.images[rows]).float().div_(255).unsqueeze(1)
+        return self.normalise(augment(grey, settings, generator)).contiguous(memory_format=torch.channels_last)
+
+
+def agreement_targets(statements: Tensor, sharpness: float = 4.0) -> Tensor:
+    """Return soft targets (B, B), rows adding up to 1, from what the studies' reports state.
+
+    Studies whose statements all agree share the probability; each statement that differs divides a study's part by
+    exp(sharpness / 2).
+
+    Args:
+        statements: (B, S), 1 where the report of a study states a sign and 0 where it does not.
+        sharpness: How much a differing statement counts.
     """
     difference = torch.cdist(statements, statements, p=1)
     return functional.softmax(-sharpness * difference / 2, dim=1)
@@ -80,66 +128,72 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, targets: Tensor
     return (functional.cross_entropy(logits, targets) + functional.cross_entropy(logits.T, targets.T)) / 2
 
 
-def _schedule(step: int, total: int, settings: ContrastiveSettings) -> float:
-    warm = max(1, int(settings.warmup * total))
+def _schedule(step: int, total: int, warmup: float) -> float:
+    """Return the factor on the learning rate: a linear rise, then half a cosine to 0."""
+    warm = max(1, int(warmup * total))
     if step < warm:
         return (step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
 
 
-def train(
-    model: nn.Module,
-    images: NDArray[np.uint8],
-    tokens: Callable[[NDArray[np.intp], np.random.Generator], Tensor],
-    statements: NDArray[np.int8],
-    normalise: Callable[[Tensor], Tensor],
-    settings: ContrastiveSettings,
-    seed: int,
-    progress: Progress,
-) -> list[float]:
-    """Train `model` in place and return the mean loss of each epoch.
-
-    Args:
-        model: An open_clip model with `encode_image`, `encode_text` and `logit_scale`.
-        images: (N, H, W) as 8-bit grey values.
-        tokens: Draws the token ids (B, L) of the reports of some studies; a study may have several wordings.
-        statements: What each report states (N, S) in {-1 negated, 0 silent, 1 asserted}.
-        normalise: From grey (B, 1, H, W) in [0, 1] to the input of the model.
-        settings: Length, rates and augmentation.
-        seed: Seed of order, augmentation and wording.
-        progress: Receives a line an epoch.
-    """
-    order = np.random.default_rng(seed)
-    generator = torch.Generator().manual_seed(seed)
-    steps = len(images) // settings.batch
-    total = steps * settings.epochs
+def _optimiser(model: nn.Module, total: int, settings: ContrastiveSettings) -> tuple[torch.optim.AdamW, LambdaLR]:
+    """Return AdamW, which spares biases and norms the decay, with its schedule over `total` steps."""
     decayed = [p for p in model.parameters() if p.ndim >= 2]
     others = [p for p in model.parameters() if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98))
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _schedule(step, total, settings))
-    stated = torch.from_numpy(statements).float()
+    return optimiser, LambdaLR(optimiser, lambda step: _schedule(step, total, settings.warmup))
+
+
+def _loss(towers: Towers, batch: Tensor, tokens: Tensor, stated: Tensor, bfloat16: bool) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        embeddings = towers.encode_image(batch), towers.encode_text(tokens)
+    image, text = (functional.normalize(side.float(), dim=-1) for side in embeddings)
+    return contrastive_loss(image, text, towers.logit_scale.exp(), agreement_targets(stated))
+
+
+def _descend(model: nn.Module, loss: Tensor, optimiser: torch.optim.AdamW, scheduler: LambdaLR) -> None:
+    """Take one step, gradients clipped to norm 1 and the temperature kept where CLIP keeps it."""
+    optimiser.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
+    scheduler.step()
+    with torch.no_grad():
+        cast(Towers, model).logit_scale.clamp_(0, math.log(100))
+
+
+def train(
+    model: nn.Module, material: Material, settings: ContrastiveSettings, seed: int, progress: Progress
+) -> list[float]:
+    """Train `model` in place and return the mean loss of each epoch.
+
+    Args:
+        model: An open_clip model, see `Towers`.
+        material: Images and reports.
+        settings: Length, rates and augmentation.
+        seed: Seed of order, augmentation and wording.
+        progress: Receives a line an epoch.
+
+    Raises:
+        OslerError: `usage` where the pairs do not fill one batch.
+    """
+    count, steps = len(material.images), len(material.images) // settings.batch
+    if not steps:
+        message = f"{count} pairs do not fill a batch of {settings.batch}."
+        raise OslerError(Code.USAGE, message, "Render more pairs or name a smaller batch in the recipe.")
+    order, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    optimiser, scheduler = _optimiser(model, steps * settings.epochs, settings)
     losses = []
     model.train().to(memory_format=torch.channels_last)
     for epoch in range(settings.epochs):
-        shuffled = order.permutation(len(images))
-        running = 0.0
-        for step in range(steps):
-            rows = shuffled[step * settings.batch : (step + 1) * settings.batch]
-            grey = torch.from_numpy(images[rows]).float().div_(255).unsqueeze(1)
-            batch = normalise(augment(grey, settings, generator)).contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
-                image, text = model.encode_image(batch), model.encode_text(tokens(rows, order))
-            image, text = (functional.normalize(side.float(), dim=-1) for side in (image, text))
-            loss = contrastive_loss(image, text, model.logit_scale.exp(), agreement_targets(stated[rows]))
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
-            scheduler.step()
-            with torch.no_grad():
-                model.logit_scale.clamp_(0, math.log(100))
-            running += float(loss)
+        shuffled, running = order.permutation(count), 0.0
+        for rows in shuffled[: steps * settings.batch].reshape(steps, settings.batch):
+            batch = material.augmented(rows, settings, generator)
+            stated = torch.from_numpy(material.statements[rows]).float()
+            loss = _loss(cast(Towers, model), batch, material.tokens(rows, order), stated, settings.bfloat16)
+            _descend(model, loss, optimiser, scheduler)
+            running += loss.item()
         losses.append(running / steps)
         progress(f"epoch {epoch + 1}/{settings.epochs}: loss {losses[-1]:.4f}")
     model.eval()

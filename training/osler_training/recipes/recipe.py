@@ -84,7 +84,8 @@ class DemoRecipe(Recipe):
         source_studies: Studies of hospital A with one of the classes, the same number of each.
         target_studies: The same of hospital B.
         reference_studies: Studies with reports from other sites, for grounding.
-        nuisance: Name of the nuisance that goes with the first class at A and with the others at B.
+        nuisance: Name of the nuisance that goes with the first class at A and with the others at B, or `held_out` for the
+            one that the seed draws from those that the encoder never saw.
         confounding: 1: always.
         splits: Shares of A's patients.
         support_share: Share of B's patients from whom support is drawn; the rest are B's test.
@@ -99,7 +100,7 @@ class DemoRecipe(Recipe):
     source_studies: Count
     target_studies: Count
     reference_studies: Count
-    nuisance: str
+    nuisance: str = "held_out"
     confounding: Share = 1.0
     splits: SplitShares = SplitShares()
     support_share: Share = 0.3

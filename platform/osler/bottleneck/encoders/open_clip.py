@@ -102,12 +102,14 @@ class OpenClipEncoder:
     Attributes:
         name: Name of its folder.
         digest: SHA-256 over weights, configuration and preprocessing.
+        width: Width of the pooled features.
         preprocess: From an image in [0, 1] to the network's input.
         golden_checked: Whether the folder recorded an embedding that was reproduced at loading.
     """
 
     name: str
     digest: str
+    width: int
     preprocess: Preprocess
     model: Any
     tokenizer: Callable[[list[str]], torch.Tensor] | None
@@ -133,6 +135,7 @@ class OpenClipEncoder:
         encoder = cls(
             name=folder.path.name,
             digest=folder.digest,
+            width=folder.config["model_cfg"]["embed_dim"],
             preprocess=Preprocess.from_config(folder.config["preprocess_cfg"], size),
             model=_load_weights(folder).to(device),
             tokenizer=_tokenizer(folder),
@@ -171,11 +174,6 @@ class OpenClipEncoder:
             grid=self.grid if spatial else None,
             text_space=True,
         )
-
-    @property
-    def width(self) -> int:
-        """Width of the pooled features."""
-        return int(self.model.visual.output_dim)
 
     @property
     def grid(self) -> tuple[int, int] | None:

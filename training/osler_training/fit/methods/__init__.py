@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -31,17 +32,27 @@ def parse_options(name: str, options: Mapping[str, Any]) -> Any:
     if name not in method_names():
         raise OslerError(Code.USAGE, f"There is no method {name!r}.", f"Use one of {', '.join(method_names())}.")
     kind = import_module(f"{__name__}.{name}").Options
-    if strangers := set(options) - set(kind.__dataclass_fields__):
+    if strangers := unknown_options(kind, options):
         raise OslerError(
             Code.USAGE,
-            f"The method {name!r} has no option {', '.join(sorted(strangers))}.",
-            f"Use {', '.join(sorted(kind.__dataclass_fields__))}.",
+            f"The method {name!r} has no option {', '.join(strangers)}.",
+            f"Use {', '.join(sorted(get_type_hints(kind)))}.",
         )
     try:
         return TypeAdapter(kind).validate_python(dict(options))
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise OslerError(Code.USAGE, f"Options of {name!r} are wrong: {wrong}.", "Correct the recipe.") from error
+
+
+def unknown_options(kind: type, options: Mapping[str, Any]) -> list[str]:
+    """Return the keys, nested ones by dotted name, that a dataclass and its own do not have."""
+    hints = get_type_hints(kind)
+    strangers = sorted(set(options) - set(hints))
+    for key, value in options.items():
+        if is_dataclass(hints.get(key)) and isinstance(value, Mapping):
+            strangers += [f"{key}.{one}" for one in unknown_options(hints[key], value)]
+    return strangers
 
 
 def fit_method(name: str, problem: Problem, options: Mapping[str, Any], *, seed: int) -> Classifier:

@@ -1,0 +1,179 @@
+"""Pictures of the pages for the documentation: `python -m osler_dashboard.screenshots --workspace W --out docs/images`.
+
+Starts the real command and looks at it in a headless Chromium; needs the development tools (selenium, chromedriver).
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+from osler_dashboard.command import free_port
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.webelement import WebElement
+
+WIDTH, HEIGHT = 1400, 900
+_SWITCHES = [
+    "headless=new",
+    "no-sandbox",
+    "disable-gpu",
+    "disable-quic",
+    "no-first-run",
+    "disable-sync",
+    "hide-scrollbars",
+]
+_SWITCHES += ["disable-background-networking", "disable-component-update"]
+# Components live in shadow roots, which ordinary selectors do not enter.
+_DEEP = """
+const found = [];
+const walk = (root) => {
+  found.push(...root.querySelectorAll(arguments[0]));
+  root.querySelectorAll('*').forEach((one) => one.shadowRoot && walk(one.shadowRoot));
+};
+walk(document);
+return found;
+"""
+
+
+@contextmanager
+def serving(workspace: Path, seconds: float = 90) -> Iterator[str]:
+    """Start `osler dashboard` on a workspace; yields its address."""
+    port = free_port(None)
+    words = ["dashboard", "--workspace", str(workspace), "--no-browser", "--port", str(port)]
+    with subprocess.Popen([sys.executable, "-m", "osler.cli.main", *words], stderr=subprocess.DEVNULL) as server:
+        try:
+            url = f"http://localhost:{port}"
+            until(lambda: _answers(f"{url}/_stcore/health"), seconds)
+            yield url
+        finally:
+            server.terminate()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urlopen(address, timeout=2) as reply:
+            return bool(reply.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+def until(ready: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something holds.
+
+    Raises:
+        TimeoutError: Where it does not within some seconds.
+    """
+    end = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > end:
+            raise TimeoutError(f"Not ready within {seconds:g} seconds.")
+        time.sleep(0.1)
+
+
+@contextmanager
+def browser(width: int = WIDTH, height: int = HEIGHT) -> Iterator[Chrome]:
+    """Start a headless Chromium with a profile of its own.
+
+    Raises:
+        OslerError: `part-missing` without selenium, Chromium or its driver.
+    """
+    try:
+        from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+    except ImportError:
+        raise _missing("selenium") from None
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        raise _missing("chromium and chromedriver")
+    with TemporaryDirectory() as profile:
+        options = ChromeOptions()
+        options.binary_location = chromium
+        for switch in (*_SWITCHES, f"window-size={width},{height}", f"user-data-dir={profile}"):
+            options.add_argument(f"--{switch}")
+        chrome = Chrome(options=options, service=ChromeService(driver))
+        try:
+            size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+            chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            yield chrome
+        finally:
+            chrome.quit()
+
+
+def _missing(what: str) -> OslerError:
+    return OslerError(
+        Code.PART_MISSING, f"Screenshots need {what}.", "Install the development tools (CONTRIBUTING.md)."
+    )
+
+
+def deep(chrome: Chrome, selector: str) -> list[WebElement]:
+    """Return the elements that match a selector, those inside components too."""
+    return list(chrome.execute_script(_DEEP, selector))
+
+
+def _drawn(chrome: Chrome, selector: str) -> bool:
+    return bool(deep(chrome, selector))
+
+
+def open_study(chrome: Chrome, url: str, seconds: float = 90) -> None:
+    """Open a study and wait until image and signs are drawn."""
+    chrome.get(url)
+    until(lambda: any(one.get_attribute("data-ready") for one in deep(chrome, ".viewer")), seconds)
+    until(partial(_drawn, chrome, ".evidence .row"))
+
+
+def photograph(workspace: Path, out: Path, study: str = "", sign: str = "") -> list[Path]:
+    """Take a picture of each page.
+
+    Args:
+        workspace: The workspace.
+        out: Folder of the pictures.
+        study: Address of a study, such as `hospital-b-study-0007`; the first one where it is empty.
+        sign: Identifier of the sign to choose; the strongest where it is empty.
+
+    Raises:
+        OslerError: `part-missing` without the tools.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    taken = []
+    with serving(workspace) as url, browser() as chrome:
+        open_study(chrome, f"{url}/?study={study}")
+        if sign:
+            deep(chrome, f'.evidence .row[data-id="{sign}"]')[0].click()
+        for page, settled in (("study", ".evidence .row"), ("sites", ".o-counts"), ("results", ".o-table")):
+            if page != "study":
+                chrome.get(f"{url}/{page}")
+            until(partial(_drawn, chrome, settled))
+            time.sleep(4)  # charts and transitions
+            taken.append(out / {"sites": "site.png"}.get(page, f"{page}.png"))
+            chrome.save_screenshot(str(taken[-1]))
+    return taken
+
+
+def main() -> None:
+    """Take the pictures that the documentation shows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workspace", type=Path, default=Path("workspace"))
+    parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    parser.add_argument("--study", default="", help="such as hospital-b-study-0007")
+    parser.add_argument("--sign", default="", help="such as perihilar_haze")
+    arguments = parser.parse_args()
+    for path in photograph(arguments.workspace, arguments.out, arguments.study, arguments.sign):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The site page: counts that add up, a patch with its reasons, and an undo that is kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from osler.adapt.store import PatchStore
+
+
+@pytest.fixture
+def sites(open_page: Callable[..., Any]) -> Any:
+    return open_page("sites")
+
+
+def switch(screen: Any, name: str, why: str) -> None:
+    screen.app.text_input[0].set_value(name)
+    screen.app.text_input[1].set_value(why)
+    screen.app.button[0].click().run()
+
+
+def test_what_arrived_adds_up_and_says_why(sites: Any) -> None:
+    counts = re.findall(r"(\d+)\s+(files received|accepted|quarantined|duplicates)", sites.words)
+    assert {name: int(count) for count, name in counts} == {
+        "files received": 9,
+        "accepted": 6,
+        "quarantined": 2,
+        "duplicates": 1,
+    }
+    for why in ("cut off before its end", "no image in the file", "sent before"):
+        assert why in sites.words
+
+
+def test_the_patch_is_told_with_its_reasons_and_figures(sites: Any) -> None:
+    assert "fitted on 4 of heart failure and 4 of pneumonia" in sites.words
+    assert re.search(r"Pacemaker\s+ignored\s+Fired in 4 of 4 pneumonia studies", sites.words)
+    assert re.search(r"Perihilar haze\s+weighed 1\.50 times as much\s+Weaker", sites.words)
+    assert "This site +12.0 points, source 0.0 points" in sites.words
+    assert "It helps on studies it was not fitted on" in sites.words
+
+
+def test_the_patch_is_switched_off_and_on_with_name_and_reason(sites: Any, demo: Any) -> None:
+    store = PatchStore(demo.workspace.patches)
+    switch(sites, "A. Engineer", "scanner replaced")
+    (patch,) = store.all()
+    assert patch.status == "revoked"
+    assert patch.history[-1][1:] == ("revoked", "A. Engineer: scanner replaced")
+    assert "Switched off" in sites.words
+    switch(sites, "A. Engineer", "scanner came back")
+    (patch,) = store.all()
+    assert (patch.status, len(patch.history)) == ("active", 3)
+    assert sites.words.index("scanner came back") < sites.words.index("scanner replaced")
+
+
+@pytest.mark.parametrize(("name", "why"), [("", "because"), ("A. Engineer", " ")])
+def test_a_switch_needs_a_name_and_a_reason(sites: Any, demo: Any, name: str, why: str) -> None:
+    switch(sites, name, why)
+    assert "name and a reason" in sites.app.warning[0].value
+    assert PatchStore(demo.workspace.patches).all()[0].status == "active"
+
+
+def test_a_site_without_a_patch_says_so(sites: Any) -> None:
+    sites.app.button_group[0].set_value("hospital_a").run()
+    assert "no patch was made for this site" in sites.words
+    assert not sites.app.text_input
+    assert re.search(r"6\s+files received\s+=\s+6\s+accepted", sites.words)
+
+
+def test_markup_in_a_reason_is_inert(sites: Any) -> None:
+    switch(sites, "A. Engineer", "<img src=x onerror=alert(1)>")
+    assert "<img src=x" in sites.words
+    assert not any("<img" in one.proto.body for one in sites.app.get("html"))

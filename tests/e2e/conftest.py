@@ -1,0 +1,87 @@
+"""The small demonstration, run once with the network blocked and shared by the tests of this folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+RECIPE = Path(__file__).with_name("small.yaml")
+
+# Loaded by every Python that inherits PYTHONPATH, so that worker processes are blocked too.
+BLOCKER = """
+import socket
+
+def _refuse(*arguments, **options):
+    raise OSError("the network is blocked in this test")
+
+class _Socket(socket.socket):
+    def connect(self, address):
+        if self.family != socket.AF_UNIX:
+            _refuse()
+        return super().connect(address)
+
+    connect_ex = connect
+
+socket.socket = _Socket
+socket.create_connection = socket.getaddrinfo = socket.gethostbyname = _refuse
+"""
+
+
+@dataclass(frozen=True)
+class Osler:
+    """Runs the command in a folder, with the network blocked."""
+
+    folder: Path
+    blocker: Path
+
+    def __call__(self, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(self.blocker), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, "-m", "osler.cli.main", *words],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == expect, (
+            f"osler {' '.join(words)} gave {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        )
+        return done
+
+
+def _blocker(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(BLOCKER, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def osler(tmp_path: Path) -> Osler:
+    """The command in an empty folder."""
+    return Osler(tmp_path, _blocker(tmp_path.parent / "blocker"))
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds `workspace`, a finished small demonstration; parallel test processes share it."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "demo"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "workspace" / "summary.json").is_file():
+            folder.mkdir(exist_ok=True)
+            start = time.monotonic()
+            run = Osler(folder, _blocker(shared / "demo-blocker"))
+            done = run("demo", "--recipe", str(RECIPE), "--workspace", "workspace")
+            (folder / "printed.txt").write_text(done.stdout, encoding="utf-8")
+            print(f"small demonstration: {time.monotonic() - start:.0f} s")
+    return folder
