@@ -136,8 +136,8 @@ def _roll(root: Path, model: str, uids: tuple[str, ...], _explainer: StudyExplai
 
 
 def is_phantom(study: StudyRecord) -> bool:
-    """Return whether a study was simulated, as the table that came with it says."""
-    return study.labels.get("phantom", "").lower() in ("1", "true", "yes")
+    """Return whether a study was simulated: only the tables that come with phantoms name a nuisance."""
+    return "nuisance" in study.labels
 
 
 def roll(found: Studies) -> Roll:

@@ -98,9 +98,9 @@ def _write_sources(folder: Path) -> None:
             ds = radiograph(site, number)
             ds.save_as(folder / site / f"{number}.dcm", enforce_file_format=True)
             finding = CLASSES[number % 2]
-            rows.append([ds.StudyInstanceUID, f"FINDINGS: Report {number} <b>as is</b>.", finding, "yes"])
+            rows.append([ds.StudyInstanceUID, f"FINDINGS: Report {number} <b>as is</b>.", finding, "pacemaker"])
         with (folder / f"{site}.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([["study_instance_uid", "report", "finding", "phantom"], *rows])
+            csv.writer(file).writerows([["study_instance_uid", "report", "finding", "nuisance"], *rows])
     spoiled = folder / SITES[1]
     shutil.copy(spoiled / "0.dcm", spoiled / "again.dcm")
     (spoiled / "cut.dcm").write_bytes((spoiled / "1.dcm").read_bytes()[:20000])
@@ -178,13 +178,21 @@ def _patch(pipeline: Pipeline) -> SitePatch:
 
 
 SUMMARY = {
+    "data": "phantom",
     "adaptation": {
-        "masked": [MASKED],
-        "amplified": ["perihilar_haze"],
+        "site": SITES[1],
+        "source": SITES[0],
+        "draws": 20,
+        "shots": 4,
+        "masked": 1.2,
+        "amplified": 0.9,
         "source_before": 0.91,
         "source_after": 0.91,
         "target_before": 0.62,
         "target_after": 0.74,
+        "gain": 0.12,
+        "harmed": 0.05,
+        "ci": {"target_before": [0.55, 0.68], "target_after": [0.68, 0.79], "gain": [0.07, 0.18]},
     },
     "results": [
         {

@@ -38,7 +38,9 @@ def test_the_patch_is_told_with_its_reasons_and_figures(sites: Any) -> None:
     assert "fitted on 4 of heart failure and 4 of pneumonia" in sites.words
     assert re.search(r"Pacemaker\s+ignored\s+Fired in 4 of 4 pneumonia studies", sites.words)
     assert re.search(r"Perihilar haze\s+weighed 1\.50 times as much\s+Weaker", sites.words)
-    assert "This site +12.0 points, source 0.0 points" in sites.words
+    assert "mean over 20 draws of 4 studies a class" in sites.words
+    assert "+12.0 points here, 95% interval +7.0 to +18.0; 5% of the draws did harm" in sites.words
+    assert "Hospital A: 0.0 points" in sites.words
     assert "It helps on studies it was not fitted on" in sites.words
 
 

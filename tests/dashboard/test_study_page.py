@@ -161,7 +161,7 @@ def test_a_review_without_a_name_is_not_kept(screen: Any, demo: Any) -> None:
 def test_a_patch_shows_where_it_holds_and_only_there(screen: Any, demo: Any) -> None:
     assert "Adjusted to" not in screen.words
     screen.app.selectbox[0].set_value("hospital_b").run()
-    assert "Adjusted to Hospital B since 6 January 2026: signs 1 ignored and 1 amplified" in screen.words
+    assert "Adjusted to Hospital B since 6 January 2026: ignores 1 sign and amplifies 1 sign" in screen.words
     rows = {row["id"]: row for row in screen.component("evidence")["rows"]}
     assert rows["pacemaker"]["note"] == "ignored at this site"
     assert rows["pacemaker"]["value"] == pytest.approx(0.0, abs=1e-9)

@@ -36,7 +36,7 @@ class Viewer {
     this.canvas = root.querySelector("canvas");
     this.picture = document.createElement("canvas");
     this.map = null;
-    this.opacity = 0.55;
+    this.opacity = 0.4;
     this.view = { scale: 0, x: 0, y: 0 };
     this.listen();
     new ResizeObserver(() => this.draw()).observe(this.stage);

@@ -53,8 +53,7 @@ def _secondary(explanation: Explanation) -> str:
         )
         if not explanation.calibrated_here:
             parts[-1] += ", unmeasured here"
-    text = "; ".join(parts)
-    return sentence(text)
+    return sentence("; ".join(parts))
 
 
 def _moved(explanation: Explanation) -> str:
@@ -64,9 +63,10 @@ def _moved(explanation: Explanation) -> str:
     patch = explanation.patch
     if patch is None:
         return ""
-    done = [f"{len(ids)} {word}" for ids, word in ((patch.masked, "ignored"), (patch.amplified, "amplified")) if ids]
-    made = date.fromisoformat(patch.created).strftime("%-d %B %Y")
+    does = (("ignores", len(patch.masked)), ("amplifies", len(patch.amplified)))
+    done = " and ".join(f"{verb} {count} sign{'s' if count > 1 else ''}" for verb, count in does if count)
+    made = date.fromisoformat(patch.created)
     return (
-        f'<div class="o-moved o-patch">Adjusted to {escape(site_name(explanation.site or ""))} since {made}: signs '
-        f"{escape(' and '.join(done))}. Without it: <b>{escape(said(patch.finding_without))}</b></div>"
+        f'<div class="o-moved o-patch">Adjusted to {escape(site_name(explanation.site or ""))} since '
+        f"{made.day} {made:%B %Y}: {escape(done)}. Without it: <b>{escape(said(patch.finding_without))}</b></div>"
     )

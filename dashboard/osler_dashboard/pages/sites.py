@@ -15,7 +15,7 @@ from osler.archive import Outcome
 from osler_dashboard import services
 from osler_dashboard.components import frame
 from osler_dashboard.settings import AGAINST, FOR
-from osler_dashboard.words import percent, points, reason, sentence, site_name, spoken
+from osler_dashboard.words import percent, points, reason, sentence, signed, site_name, spoken
 
 STATES = {
     "active": ("In force", "good"),
@@ -106,11 +106,7 @@ def effect(patch: SitePatch) -> None:
     record = services.adaptation(patch.site)
     if record:
         st.altair_chart(_dumbbells(record), width="stretch")
-        gain, cost = (record[f"{where}_after"] - record[f"{where}_before"] for where in ("target", "source"))
-        frame.html(
-            f'<p class="o-quiet">This site {points(gain)}, source {points(cost)}: accuracy of {percent(record["target_before"], 1)} '
-            f"became {percent(record['target_after'], 1)} here. Phantom data.</p>"
-        )
+        frame.html(f'<p class="o-quiet">{escape(_measured(record))}</p>')
     for guard in patch.guards:
         mark = "✓" if guard.passed else "✗"
         title = GUARDS.get(guard.name, spoken(guard.name))
@@ -120,36 +116,45 @@ def effect(patch: SitePatch) -> None:
         )
 
 
+def _measured(record: dict[str, Any]) -> str:
+    """Say what was measured: over many draws of the few studies, of which the patch above is one."""
+    low, high = record["ci"]["gain"]
+    return (
+        f"Phantom data, mean over {record['draws']} draws of {record['shots']} studies a class (this patch is one of them): "
+        f"{points(record['gain'])} here, 95% interval {signed(100 * low, 1)} to {signed(100 * high, 1)}; "
+        f"{percent(record['harmed'])} of the draws did harm. "
+        f"{site_name(record['source'])}: {points(record['source_after'] - record['source_before'])}, since the patch holds "
+        "here alone."
+    )
+
+
 def _dumbbells(record: dict[str, Any]) -> alt.LayerChart | alt.FacetChart:
-    rows = [
-        {"where": name, "when": when, "accuracy": record[f"{key}_{when}"]}
-        for key, name in (("target", "This site"), ("source", "Source"))
-        for when in ("before", "after")
-    ]
-    spans = [
-        {"where": name, "before": record[f"{key}_before"], "after": record[f"{key}_after"]}
-        for key, name in (("target", "This site"), ("source", "Source"))
-    ]
+    names = {"target": site_name(record["site"]), "source": site_name(record["source"])}
+    rows = []
+    for key, name in names.items():
+        for when in ("before", "after"):
+            value = record[f"{key}_{when}"]
+            low, high = record["ci"].get(f"{key}_{when}", (value, value))
+            rows.append({"where": name, "when": when, "accuracy": value, "low": low, "high": high})
+    order = ["before", "after"]
     scale = alt.Scale(domain=[0, 1])
-    y = alt.Y("where:N", sort=["This site", "Source"], title=None, axis=alt.Axis(labelFontSize=13))
-    line = (
-        alt.Chart(pd.DataFrame(spans))
-        .mark_rule(strokeWidth=3, color="#C9C2B2")
-        .encode(y=y, x=alt.X("before:Q", scale=scale), x2="after:Q")
+    base = alt.Chart(pd.DataFrame(rows)).encode(
+        y=alt.Y("where:N", sort=list(names.values()), title=None, axis=alt.Axis(labelFontSize=13)),
+        yOffset=alt.YOffset("when:N", sort=order),
+        color=alt.Color(
+            "when:N", scale=alt.Scale(domain=order, range=[AGAINST, FOR]), legend=alt.Legend(orient="top", title=None)
+        ),
     )
-    ends = alt.Scale(domain=["before", "after"], range=[AGAINST, FOR])
-    dots = (
-        alt.Chart(pd.DataFrame(rows))
-        .mark_point(filled=True, size=110, opacity=1)
-        .encode(
-            y=y,
-            x=alt.X("accuracy:Q", scale=scale, title="Accuracy", axis=alt.Axis(format="%", tickCount=6)),
-            color=alt.Color("when:N", scale=ends, legend=alt.Legend(orient="top", title=None)),
-            shape=alt.Shape("when:N", scale=alt.Scale(domain=["before", "after"], range=["diamond", "circle"])),
-            tooltip=["where", "when", alt.Tooltip("accuracy:Q", format=".1%")],
-        )
+    spans = base.mark_rule(strokeWidth=3, opacity=0.5).encode(
+        x=alt.X("low:Q", scale=scale, title="Accuracy with 95% interval", axis=alt.Axis(format="%", tickCount=6)),
+        x2="high:Q",
     )
-    return alt.layer(line, dots).properties(height=alt.Step(34))
+    dots = base.mark_point(filled=True, size=90, opacity=1).encode(
+        x=alt.X("accuracy:Q", scale=scale),
+        shape=alt.Shape("when:N", scale=alt.Scale(domain=order, range=["diamond", "circle"])),
+        tooltip=["where", "when", *(alt.Tooltip(f"{name}:Q", format=".1%") for name in ("accuracy", "low", "high"))],
+    )
+    return alt.layer(spans, dots).properties(height=alt.Step(18))
 
 
 def switch(patch: SitePatch) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from osler.files import write_atomically
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array, BoolArray, ConceptState
+from osler.files import write_atomically
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 

@@ -30,10 +30,9 @@ def inner_chest_mm(anatomy: Anatomy) -> float:
 
 
 def heart_mm(anatomy: Anatomy) -> float:
-    """Width of the heart where it is half as thick as at its thickest, above the domes."""
-    thickness = anatomy.heart[0]
+    """Width of the heart's silhouette above the domes."""
     dome = np.where(anatomy.x < anatomy.shift, anatomy.diaphragm(RIGHT), anatomy.diaphragm(LEFT))
-    return extent_mm((thickness > thickness.max() / 2) & (anatomy.y < dome))
+    return extent_mm(anatomy.heart[1] & (anatomy.y < dome))
 
 
 def bare(seed: int = 0, *findings: Finding, view: str = "PA") -> StudySpec:
@@ -47,15 +46,7 @@ def test_the_cardiothoracic_ratio_of_the_drawing_is_the_one_told(index: int) -> 
     anatomy = Anatomy(spec, SIZE)
     measured = heart_mm(anatomy) / inner_chest_mm(anatomy)
     told = project(spec, 32).cardiothoracic_ratio
-    assert measured == pytest.approx(told, abs=0.02), f"{spec.diagnosis}: drawn {measured:.3f}, told {told:.3f}"
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_the_outline_keeps_one_proportion_to_the_width_told(seed: int) -> None:
-    """The soft rim beyond half thickness is a tenth of the width whatever the size: ranks are those of the truth."""
-    for severity in (0.1, 0.5, 1.0):
-        anatomy = Anatomy(bare(seed, Finding("cardiomegaly", severity=severity)), SIZE)
-        assert 1.08 < extent_mm(anatomy.heart[1]) / anatomy.heart_width < 1.15
+    assert measured == pytest.approx(told, abs=0.01), f"{spec.diagnosis}: drawn {measured:.3f}, told {told:.3f}"
 
 
 def test_cardiomegaly_is_above_one_half_and_grows_with_severity() -> None:

@@ -11,7 +11,7 @@ from osler_training.phantoms.anatomy import Anatomy
 from osler_training.phantoms.findings import ALVEOLAR, KERLEY, PERIBRONCHIAL
 from osler_training.phantoms.parameters import CONCEPTS, DEVICES, DIAGNOSES, PARAMETERS
 from osler_training.phantoms.spec import Finding, StudySpec, sample_patient, sample_study
-from osler_training.phantoms.truth import RAISED, concept_truth
+from osler_training.phantoms.truth import RAISED, SHIFTED_MM, concept_truth
 
 DETAIL = {"x": 0.5, "y": 0.5, "size": 0.5, "texture": 0.5}
 LOBAR = {**DETAIL, "texture": 0.9}
@@ -68,7 +68,13 @@ def test_a_sign_begins_at_its_severity(concept: str) -> None:
 
 def test_nothing_holds_of_a_patient_without_disease_or_devices() -> None:
     assert truth() == set()
-    assert truth(rotation=5) == set(), "turning is no shift"
+
+
+def test_turning_the_patient_is_no_shift_of_the_mediastinum() -> None:
+    slight = one("atelectasis", 0.25, "left", "lower")
+    pulled, turned = (Anatomy(study(slight, rotation=angle), 4).shift for angle in (0.0, 5.0))
+    assert pulled < SHIFTED_MM < turned
+    assert "mediastinal_shift" not in truth(slight, rotation=5.0)
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -84,7 +84,7 @@ def make_and_ingest(workspace: Workspace, recipe: DemoRecipe, *, workers: int, p
             folder,
             size=recipe.render_size,
             workers=workers,
-            spoil=recipe.spoiling.spoiled,
+            spoil=recipe.spoiled,
             seed=recipe.seed,
         )
         progress(f"taking in {site}")

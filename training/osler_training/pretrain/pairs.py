@@ -91,8 +91,7 @@ def _pair(number: int, *, seed: int, render_size: int, side: int, wordings: int)
 
 
 def statements(reports: list[list[str]], bank: ConceptBank) -> NDArray[np.int8]:
-    """Return which concepts the reports of each study state (N, C), any wording counting; read from the text alone."""
-    flat = [text for texts in reports for text in texts]
-    mentions = annotate(flat, bank)
-    stated = np.array([[one in found and found[one].state != "absent" for one in bank.ids] for found in mentions])
-    return np.asarray(stated.reshape(len(reports), -1, len(bank.ids)).any(axis=1), np.int8)
+    """Return which concepts the first report of each study states (N, C), read from the text alone."""
+    mentions = annotate([texts[0] for texts in reports], bank)
+    stated = [[one in found and found[one].state != "absent" for one in bank.ids] for found in mentions]
+    return np.array(stated, np.int8)

@@ -65,16 +65,6 @@ class SplitShares(BaseModel):
         return self
 
 
-class Spoiling(BaseModel):
-    """What happens to files of the phantom hospitals before they arrive."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    spoiled: Share = 0.05
-    lateral: Share = 0.2
-    several_frontals: Share = 0.05
-
-
 class DemoRecipe(Recipe):
     """The demonstration.
 
@@ -92,7 +82,7 @@ class DemoRecipe(Recipe):
         shots: Support studies of each class.
         draws: Support draws.
         created: ISO date that patches carry.
-        spoiling: What happens to the files.
+        spoiled: Spoiled files for each sound one.
     """
 
     label: str = "finding"
@@ -107,7 +97,7 @@ class DemoRecipe(Recipe):
     shots: Count = 4
     draws: Annotated[int, Field(ge=20)] = 20
     created: str
-    spoiling: Spoiling = Spoiling()
+    spoiled: Share = 0.05
 
 
 class Arm(BaseModel):
