@@ -74,7 +74,7 @@ def model_name(opened: Workspace) -> str:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the model")
-def _explainer(root: Path, model: str, _written: int) -> StudyExplainer:
+def _explainer(root: Path, model: str, written: int) -> StudyExplainer:
     explainer = StudyExplainer(Workspace.open(root), model)
     _ = explainer.pipeline  # an error of the model is told now, not in the middle of a page
     return explainer
@@ -136,8 +136,9 @@ def _roll(root: Path, model: str, uids: tuple[str, ...], _explainer: StudyExplai
 
 
 def is_phantom(study: StudyRecord) -> bool:
-    """Return whether a study was simulated: only the tables that come with phantoms name a nuisance."""
-    return "nuisance" in study.labels
+    """Return whether a study was simulated: its table says so, or it came with a demonstration's truth of concepts."""
+    planted = any(name.startswith("concept_") for name in study.labels)
+    return study.labels.get("phantom") == "yes" or (planted and summary().get("data") == "phantom")
 
 
 def roll(found: Studies) -> Roll:
@@ -257,7 +258,7 @@ def switch_patch(patch: SitePatch, status: str, date: str, note: str) -> None:
 def adaptation(site: str) -> dict[str, Any]:
     """Return what the demonstration measured of the patch of a site, empty where it measured none."""
     held = dict(summary().get("adaptation") or {})
-    return held if held.get("site", site) == site else {}
+    return held if held.get("site") == site else {}
 
 
 def summary() -> dict[str, Any]:

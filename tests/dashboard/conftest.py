@@ -100,7 +100,7 @@ def _write_sources(folder: Path) -> None:
             finding = CLASSES[number % 2]
             rows.append([ds.StudyInstanceUID, f"FINDINGS: Report {number} <b>as is</b>.", finding, "pacemaker"])
         with (folder / f"{site}.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([["study_instance_uid", "report", "finding", "nuisance"], *rows])
+            csv.writer(file).writerows([["study_instance_uid", "report", "finding", "concept_pacemaker"], *rows])
     spoiled = folder / SITES[1]
     shutil.copy(spoiled / "0.dcm", spoiled / "again.dcm")
     (spoiled / "cut.dcm").write_bytes((spoiled / "1.dcm").read_bytes()[:20000])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from scipy.special import softmax
 
 from osler.adapt.store import PatchStore
 from osler.archive import Archive, StudyRecord
-from osler.bottleneck.artefact import ENCODER, load_bottleneck
+from osler.bottleneck.artefact import ENCODER, load_bottleneck, save_bottleneck
 from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features
@@ -198,6 +200,13 @@ def test_nothing_internal_reaches_the_browser(screen: Any) -> None:
     assert "Hospital A · study 0001" in screen.text
 
 
+def test_only_a_simulated_study_is_called_phantom(screen: Any, demo: Any) -> None:
+    assert "Phantom" in screen.words
+    demo.workspace.summary.unlink()
+    screen.app.run()
+    assert "Phantom" not in screen.words
+
+
 def test_the_stored_image_is_sent_whole(screen: Any, demo: Any) -> None:
     study = shown_study(screen, demo)
     image = screen.component("viewer")["image"]
@@ -244,3 +253,23 @@ def test_an_address_opens_a_study(demo: Any, open_page: Callable[..., Any]) -> N
     assert screen.component("viewer")["label"] == "Hospital B · study 0003"
     screen.app.button(key="next").click().run()
     assert screen.app.query_params["study"] == "hospital-b-study-0004"
+
+
+def test_a_model_that_is_fitted_again_is_shown_at_once(screen: Any, demo: Any, pipeline: Pipeline) -> None:
+    """A cached model must not outlive its file."""
+    before = number(screen)
+    folder = demo.workspace.models / "fitted"
+    colder = replace(pipeline, calibration=replace(pipeline.calibration, temperature=20.0))
+    save_bottleneck(colder, demo.workspace.models / "again", card="# Colder")
+    for path in (demo.workspace.models / "again").iterdir():
+        path.replace(folder / path.name)
+    screen.app.run()
+    assert number(screen) != before
+
+
+def test_a_study_without_a_frontal_image_names_no_identifier(demo: Any, open_page: Callable[..., Any]) -> None:
+    with sqlite3.connect(demo.workspace.archive / "index.sqlite") as index:
+        index.execute("UPDATE instances SET eligible_frontal = 0")
+    screen = open_page("study")
+    assert "no frontal image" in screen.words
+    assert "2.25." not in screen.words

@@ -35,6 +35,7 @@ class Evidence {
     this.data = data;
     this.part("against").replaceChildren("◂ speaks for ", element("b", "", data.runner_up));
     this.part("for").replaceChildren("speaks for ", element("b", "", data.finding), " ▸");
+    this.part("dashed").textContent = data.dashed;
     this.part("sum").textContent = data.sum;
     const shown = data.rows.filter((row, index) => this.all || index < data.first || row.corrected || row.id === data.selected);
     this.rows.replaceChildren(...shown.map((row) => this.row(row)));

@@ -21,7 +21,7 @@ class Sign:
         id: The concept.
         name: Its name as a reader says it.
         value: Contribution to the contrast; above 0 it speaks for the finding.
-        before: Contribution before a correction, None where nothing was corrected.
+        before: Contribution before a correction or without the site's patch, None where neither changed it.
         note: What was seen, in words.
         text: The contribution as text.
         corrected: Whether the reader set it.
@@ -45,7 +45,14 @@ def _take() -> None:
 
 
 def evidence(
-    signs: Sequence[Sign], *, study: str, finding: str, runner_up: str, total: str, selected: str | None
+    signs: Sequence[Sign],
+    *,
+    study: str,
+    finding: str,
+    runner_up: str,
+    total: str,
+    dashed: str,
+    selected: str | None,
 ) -> None:
     """Draw the list; a click stores the concept in the session under `CHOSEN`.
 
@@ -55,6 +62,7 @@ def evidence(
         finding: What a bar to the right speaks for.
         runner_up: What a bar to the left speaks for.
         total: The sum, in words.
+        dashed: What a dashed outline stands for, empty where there is none.
         selected: The chosen concept.
     """
     shown = signs[:MOST]
@@ -70,6 +78,7 @@ def evidence(
             "finding": finding,
             "runner_up": runner_up,
             "sum": total,
+            "dashed": dashed,
             "selected": selected,
             "first": FIRST,
             "largest": largest or 1.0,

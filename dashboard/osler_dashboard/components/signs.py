@@ -65,6 +65,16 @@ def _note(now: ConceptReading, first: ConceptReading, corrections: Mapping[str, 
     return seen(first.probability) + (f" · {now.state.partition(' ')[0]}" if now.state != "as scored" else "")
 
 
+def dashed(explanation: Explanation) -> str:
+    """Say what a dashed outline in the list stands for."""
+    meanings = [
+        (bool(explanation.corrections), "before your correction"),
+        (explanation.patch is not None, "without the adjustment"),
+    ]
+    told = " or ".join(meaning for holds, meaning in meanings if holds)
+    return f"Dashed: {told}" if told else ""
+
+
 def total(explanation: Explanation) -> str:
     """Say how the signs add up, rounded so that what is shown adds up too, and what a step means."""
     start, together = round(explanation.baseline, 2), round(explanation.margin, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
@@ -56,19 +57,23 @@ def intake(site: str) -> None:
         (code, count) for outcome in (Outcome.QUARANTINED, Outcome.DUPLICATE) for code, count in counts[outcome].items()
     ]
     if refused:
-        frame.html(_reasons(sorted(refused, key=lambda pair: -pair[1])))
+        refused.sort(key=lambda pair: -pair[1])
+        rows = "".join(f'<tr><td class="n">{count}</td><td>{escape(reason(code))}</td></tr>' for code, count in refused)
+        frame.html(f'<table class="o-table o-compact"><tbody>{rows}</tbody></table>')
+        with st.expander("What each means, and what to do"):
+            frame.html(_reasons(code for code, _ in refused))
 
 
-def _reasons(refused: list[tuple[str, int]]) -> str:
+def _reasons(codes: Iterable[str]) -> str:
     meanings = services.refusal_meanings()
     rows = ""
-    for code, count in refused:
+    for code in codes:
         meaning, mend = meanings.get(code, ("The same content is in the archive already.", "Nothing to do."))
         rows += (
-            f'<tr><td class="n">{count}</td><td class="o-nowrap">{escape(reason(code))}</td>'
+            f'<tr><td class="o-nowrap">{escape(reason(code))}</td>'
             f'<td class="o-quiet">{escape(f"{meaning} {mend}".strip())}</td></tr>'
         )
-    return f'<table class="o-table"><thead><tr><th></th><th>Why</th><th>What to do</th></tr></thead><tbody>{rows}</tbody></table>'
+    return f'<table class="o-table"><tbody>{rows}</tbody></table>'
 
 
 def changes(patch: SitePatch) -> None:
@@ -159,13 +164,12 @@ def _dumbbells(record: dict[str, Any]) -> alt.LayerChart | alt.FacetChart:
 
 def switch(patch: SitePatch) -> None:
     """Let the engineer switch the patch off or on, with a name and a reason."""
-    status, verb = ("revoked", "Switch off") if patch.status == "active" else ("active", "Switch on")
-    frame.kicker("Undo" if status == "revoked" else "Put in force")
-    with st.form(f"switch-{patch.id}-{status}", clear_on_submit=True, border=False):
-        who, why = st.columns([1, 2])
+    status, verb = ("revoked", "Switch it off") if patch.status == "active" else ("active", "Put it in force")
+    with st.form("switch", clear_on_submit=True, border=False):
+        who, why, go = st.columns([3, 4, 3], vertical_alignment="bottom")
         name = who.text_input("Your name", max_chars=80)
         note = why.text_input("Reason", max_chars=300)
-        sent = st.form_submit_button(f"{verb} the patch of {site_name(patch.site)}", type="primary")
+        sent = go.form_submit_button(verb, type="primary", width="stretch", help="Kept in the patch's history")
     if not sent:
         return
     if not name.strip() or not note.strip():
@@ -206,12 +210,12 @@ def show() -> None:
             frame.html("<p>Nothing: no patch was made for this site.</p>")
         else:
             changes(patch)
+            if not patch.changes_nothing:
+                switch(patch)
+            history(patch)
             effect(patch)
     with right:
         intake(chosen)
-        if patch is not None and not patch.changes_nothing:
-            switch(patch)
-            history(patch)
 
 
 show()

@@ -16,11 +16,11 @@ from osler_contracts.errors import OslerError
 from osler_dashboard import services
 from osler_dashboard.components import concept, finding, frame
 from osler_dashboard.components.evidence import CHOSEN, evidence
-from osler_dashboard.components.signs import signs, total
+from osler_dashboard.components.signs import dashed, signs, total
 from osler_dashboard.components.viewer import Overlay, viewer
 from osler_dashboard.roll import Roll
 from osler_dashboard.services import Studies
-from osler_dashboard.words import sentence, site_name, slug, spoken, warning
+from osler_dashboard.words import REASONS, sentence, site_name, slug, spoken, warning
 
 STUDY, CORRECTIONS, READER, SAVED = "study", "corrections", "reader", "saved"
 ALL = "All sites"
@@ -219,7 +219,7 @@ def reading_room(study: StudyRecord, name: str) -> None:
     try:
         first = services.explain(study)
     except OslerError as error:
-        _without_model(study, name, error)
+        _without_explanation(error)
         return
     made = corrections_of(study.uid)
     now = services.explain(study, made) if made else first
@@ -242,6 +242,7 @@ def reading_room(study: StudyRecord, name: str) -> None:
                 finding=spoken(now.finding.id).lower(),
                 runner_up=spoken(now.runner_up.id).lower(),
                 total=total(now),
+                dashed=dashed(now),
                 selected=chosen,
             )
             review(study, now, first)
@@ -249,12 +250,14 @@ def reading_room(study: StudyRecord, name: str) -> None:
             panel(study.uid, name, now, first, overlay is not None)
 
 
-def _without_model(study: StudyRecord, name: str, error: OslerError) -> None:
-    """Show what can be shown of a study that cannot be explained."""
+def _without_explanation(error: OslerError) -> None:
+    """Say why a study is not explained, in words that name no identifier."""
     if error.code is Code.NOTHING_ELIGIBLE:
         frame.nothing("This study has no frontal image.", "The model reads frontal radiographs: choose another study.")
-    else:
+    elif error.code in REASONS:
         frame.nothing("This study cannot be explained: its image cannot be read.", error.mend)
+    else:
+        frame.nothing(error.message, error.mend)
 
 
 def show() -> None:

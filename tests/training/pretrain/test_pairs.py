@@ -53,7 +53,7 @@ def test_no_pair_shows_a_nuisance_or_a_site_of_the_experiments(monkeypatch: pyte
         return render_study(plan, site, size, **others)
 
     monkeypatch.setattr(pairs, "render_study", watched)
-    for number in range(160):
+    for number in range(80):
         pairs._pair(number, **SETTINGS)
     nuisances = Counter(plan.nuisance for plan, _ in seen)
     assert not nuisances.keys() & {one.name for one in (*HELD_OUT_NUISANCES, MIMIC)}
@@ -62,7 +62,7 @@ def test_no_pair_shows_a_nuisance_or_a_site_of_the_experiments(monkeypatch: pyte
     named = {site.name for sites in NAMED_SITES.values() for site in sites}
     assert not named & {site.name for _, site in seen}
     assert len({site.name for _, site in seen}) == len(seen), "as many sites as pairs"
-    assert Counter(plan.diagnosis for plan, _ in seen) == dict.fromkeys(DIAGNOSES, 20)
+    assert Counter(plan.diagnosis for plan, _ in seen) == dict.fromkeys(DIAGNOSES, 10)
 
 
 def test_training_and_held_out_nuisances_have_nothing_in_common() -> None:
@@ -101,12 +101,15 @@ def test_pairs_of_another_simulator_are_not_served_from_the_cache(cache: Path, m
         rendered(cache)
 
 
-def test_statements_come_from_the_words_of_any_wording() -> None:
+def test_statements_come_from_the_words_of_the_first_report() -> None:
     bank = build_bank().subset(("kerley_b_lines", "perihilar_haze", "pacemaker"))
     reports = [
-        ["FINDINGS: Kerley B lines are seen.", "FINDINGS: Perihilar haze is present."],
-        ["FINDINGS: No Kerley B lines.", "FINDINGS: No perihilar haze. A pacemaker projects over the left chest."],
-        ["FINDINGS: Possible Kerley B lines.", "FINDINGS: Nothing to report."],
+        [
+            "FINDINGS: Kerley B lines are seen. Perihilar haze is present.",
+            "FINDINGS: A pacemaker projects over the chest.",
+        ],
+        ["FINDINGS: No Kerley B lines. A pacemaker projects over the left chest.", "FINDINGS: Nothing to report."],
+        ["FINDINGS: Possible Kerley B lines.", "FINDINGS: No Kerley B lines."],
         ["FINDINGS: Nothing to report.", "FINDINGS: Nothing to report."],
     ]
     stated = statements(reports, bank)

@@ -21,7 +21,7 @@ from osler_training.experiments.archived import Sites, archived_trial
 from osler_training.experiments.confounded import Fitted, Trial, model_card, run_confounded
 from osler_training.fit.bottleneck import BottleneckClassifier
 from osler_training.fit.problem import Cohort
-from osler_training.phantoms.parameters import parameters_digest
+from osler_training.phantoms.digest import phantom_digest
 from osler_training.recipes.recipe import DemoRecipe
 
 Progress = Callable[[str], None]
@@ -48,7 +48,7 @@ def read_setting(workspace: Workspace, recipe: DemoRecipe, bank: ConceptBank, *,
         encoder=OpenClipEncoder.from_folder(shipped_encoder_folder()),
         provenance={
             "data": "phantoms",
-            "phantom_parameters": parameters_digest(),
+            "phantom_digest": phantom_digest(),
             "nuisance": demo_nuisance(recipe),
             "confounding": recipe.confounding,
             "recipe": recipe.name,

@@ -20,8 +20,8 @@ from osler_training.experiments.renders import Renderer, Renders
 from osler_training.experiments.sweep_cell import Setting
 from osler_training.fit.problem import Cohort, Reference
 from osler_training.fit.report_labels import read_reference
+from osler_training.phantoms.digest import phantom_digest
 from osler_training.phantoms.nuisance import MIMIC, held_out
-from osler_training.phantoms.parameters import parameters_digest
 from osler_training.phantoms.plan import StudyPlan, mixed_plan
 from osler_training.phantoms.sites import HOSPITAL_A, REFERENCE_SITES, SiteProfile
 from osler_training.recipes.recipe import Arm, SweepRecipe
@@ -55,7 +55,7 @@ def prepare(recipe: SweepRecipe, arm: Arm, seed: int, *, cache: Path, encoder_fo
         encoder=encoder,
         provenance={
             "nuisance": nuisance,
-            "phantom_digest": parameters_digest(),
+            "phantom_digest": phantom_digest(),
             "renders": keys,
             "split_digest": splits.digest,
             "bank_digest": bank.digest,

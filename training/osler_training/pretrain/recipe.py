@@ -34,7 +34,8 @@ A small open_clip model for frontal chest radiographs, for Osler's demonstration
   never occurred in its training.
 - Image tower: a ResNet with attention pooling, {size} x {size} pixels, grey repeated over three channels. Text tower: its own
   vocabulary of {words} words.
-- Contrastive loss; reports that state the same signs count as positives for each other. {epochs} epochs, final loss {loss:.3f}.
+- Contrastive loss; reports that state the same signs count as positives for each other. {cycles} cycles of {epochs}
+  epochs, each with its own cosine; final loss {loss:.3f}.
 - Phantom parameters {digest}; recipe seed {seed}; torch {torch} on {machine}.
 - Made again by `osler pretrain`.
 """
@@ -54,6 +55,7 @@ class PretrainRecipe(BaseModel):
     vocabulary: int
     model: dict[str, Any]
     training: ContrastiveSettings
+    cycles: int = 1
 
     @classmethod
     def load(cls, path: Path | None = None) -> PretrainRecipe:
@@ -103,9 +105,19 @@ def pretrain(
     model, preprocess = build_model(config), Preprocess(recipe.image_size)
     stated = statements(pairs.reports, build_bank())
     material = Material(pairs.images, _tokens(pairs, vocabulary), stated, _normalise(preprocess))
-    losses = train(model, material, recipe.training, recipe.seed, progress)
+    for cycle in range(recipe.cycles):
+        losses = train(model, material, recipe.training, recipe.seed + cycle, progress)
+        _round_as_saved(model)
     card = _card(recipe, words=len(vocabulary), loss=losses[-1])
     return save_encoder(model, out, model_cfg=config, preprocess=preprocess, vocabulary=vocabulary, card=card)
+
+
+def _round_as_saved(model: torch.nn.Module) -> None:
+    """Round matrices to the half precision they are kept in, so that a cycle can start from the file of the one before."""
+    with torch.no_grad():
+        for value in model.state_dict().values():
+            if value.is_floating_point() and value.ndim > 1:
+                value.copy_(value.half())
 
 
 def _card(recipe: PretrainRecipe, *, words: int, loss: float) -> str:
@@ -115,6 +127,7 @@ def _card(recipe: PretrainRecipe, *, words: int, loss: float) -> str:
         size=recipe.image_size,
         words=words,
         epochs=recipe.training.epochs,
+        cycles=recipe.cycles,
         loss=loss,
         digest=phantom_digest()[:16],
         seed=recipe.seed,
