@@ -10,9 +10,9 @@ import numpy as np
 from osler.bottleneck.encoders.preprocess import Preprocess
 from osler_training.experiments.phantom_setting import nuisance_of
 from osler_training.experiments.renders import Renderer
-from osler_training.phantoms.nuisance import HELD_OUT_NUISANCES, MIMIC, TRAINING_NUISANCES
-from osler_training.phantoms.plan import mixed_plan
-from osler_training.phantoms.sites import HOSPITAL_A
+from osler_training.phantom.nuisance import HELD_OUT_NUISANCES, MIMIC, TRAINING_NUISANCES
+from osler_training.phantom.plan import mixed_plan
+from osler_training.phantom.sites import HOSPITAL_A
 from osler_training.recipes.recipe import SweepRecipe, load_recipe
 
 PLANS = mixed_plan(4, ("heart_failure", "pneumonia"), 3)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from osler_training.phantoms.anatomy import FIELD_MM, LEFT, RIGHT, Anatomy, grid_mm, inside
-from osler_training.phantoms.parameters import DIAGNOSES, PARAMETERS
-from osler_training.phantoms.render import project
-from osler_training.phantoms.spec import Finding, StudySpec, sample_patient, sample_study
+from osler_training.phantom.anatomy import FIELD_MM, LEFT, RIGHT, Anatomy, grid_mm, inside
+from osler_training.phantom.parameters import DIAGNOSES, PARAMETERS
+from osler_training.phantom.render import project
+from osler_training.phantom.spec import Finding, StudySpec, sample_patient, sample_study
 
 SIZE = 320
 DETAIL = {"x": 0.5, "y": 0.5, "size": 0.5, "texture": 0.5}

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from osler_training.phantoms import digest, parameters
-from osler_training.phantoms.digest import NOT_DRAWING, drawing_sources, phantom_digest
+from osler_training.phantom import digest, parameters
+from osler_training.phantom.digest import NOT_DRAWING, drawing_sources, phantom_digest
 
-PACKAGE = "osler_training.phantoms"
+PACKAGE = "osler_training.phantom"
 
 
 def loaded_by(module: str, seen: set[str]) -> set[str]:

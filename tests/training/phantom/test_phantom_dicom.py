@@ -14,11 +14,11 @@ from pydicom.dataset import FileDataset
 
 from osler.dicom.identifiers import patient_identifiers, private_identifier
 from osler.dicom.views import is_frontal, orientation_of, view_of
-from osler_training.phantoms.dicom import Film, film_dataset, to_bytes
-from osler_training.phantoms.identity import Identity, identity_of
-from osler_training.phantoms.plan import StudyPlan
-from osler_training.phantoms.sites import HOSPITAL_A, HOSPITAL_B, REFERENCE_SITES, TRANSFER_SYNTAXES, SiteProfile
-from osler_training.phantoms.study import study_spec
+from osler_training.phantom.dicom import Film, film_dataset, to_bytes
+from osler_training.phantom.identity import Identity, identity_of
+from osler_training.phantom.plan import StudyPlan
+from osler_training.phantom.sites import HOSPITAL_A, HOSPITAL_B, REFERENCE_SITES, TRANSFER_SYNTAXES, SiteProfile
+from osler_training.phantom.study import study_spec
 
 PLAN = StudyPlan(5, 0, "heart_failure", None, 9)
 SITES = (

@@ -13,11 +13,11 @@ import pytest
 from osler.cli.main import main
 from osler.dicom.pixels import read_image
 from osler_contracts.errors import OslerError
-from osler_training.phantoms.generate import LABEL_COLUMNS, GeneratedSite, generate_site
-from osler_training.phantoms.parameters import CONCEPTS
-from osler_training.phantoms.plan import StudyPlan, confounded_plan
-from osler_training.phantoms.sites import HOSPITAL_A, REFERENCE_SITES
-from osler_training.phantoms.study import render_study
+from osler_training.phantom.generate import LABEL_COLUMNS, GeneratedSite, generate_site
+from osler_training.phantom.parameters import CONCEPTS
+from osler_training.phantom.plan import StudyPlan, confounded_plan
+from osler_training.phantom.sites import HOSPITAL_A, REFERENCE_SITES
+from osler_training.phantom.study import render_study
 
 PLANS = confounded_plan(24, ("heart_failure", "pneumonia"), "table_edge", 1.0, seed=8)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from osler_contracts.errors import OslerError
-from osler_training.phantoms.nuisance import (
+from osler_training.phantom.nuisance import (
     HELD_OUT_NUISANCES,
     MIMIC,
     NUISANCES,
@@ -16,9 +16,9 @@ from osler_training.phantoms.nuisance import (
     held_out,
     nuisance_named,
 )
-from osler_training.phantoms.plan import StudyPlan
-from osler_training.phantoms.sites import HOSPITAL_A
-from osler_training.phantoms.study import render_pair
+from osler_training.phantom.plan import StudyPlan
+from osler_training.phantom.sites import HOSPITAL_A
+from osler_training.phantom.study import render_pair
 
 PLAN = StudyPlan(2, 0, "pneumonia", None, 5)
 FRONTAL_PA = replace(HOSPITAL_A, share_portable=0.0)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osler_contracts.errors import OslerError
-from osler_training.phantoms.parameters import DIAGNOSES
-from osler_training.phantoms.plan import confounded_plan, mixed_plan
+from osler_training.phantom.parameters import DIAGNOSES
+from osler_training.phantom.plan import confounded_plan, mixed_plan
 
 CLASSES = ("heart_failure", "pneumonia")
 

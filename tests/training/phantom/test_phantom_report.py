@@ -11,11 +11,11 @@ import pytest
 from osler_knowledge.annotate import Mention, annotate, annotate_findings
 from osler_knowledge.bank import ConceptBank
 from osler_knowledge.propose import build_bank
-from osler_training.phantoms.anatomy import Anatomy
-from osler_training.phantoms.parameters import CONCEPTS, DEVICES, DIAGNOSES, PARAMETERS
-from osler_training.phantoms.report import STYLES, write_report
-from osler_training.phantoms.spec import Finding, StudySpec, sample_patient, sample_study
-from osler_training.phantoms.truth import concept_truth
+from osler_training.phantom.anatomy import Anatomy
+from osler_training.phantom.parameters import CONCEPTS, DEVICES, DIAGNOSES, PARAMETERS
+from osler_training.phantom.report import STYLES, write_report
+from osler_training.phantom.spec import Finding, StudySpec, sample_patient, sample_study
+from osler_training.phantom.truth import concept_truth
 
 COUNT = 320
 # Text may say more than the truth table holds: a line or nodule "in the lower zone" is read as a basal opacity, and

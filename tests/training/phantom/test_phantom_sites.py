@@ -9,10 +9,10 @@ import pytest
 
 from osler.dicom.pixels import read_image
 from osler_contracts.errors import OslerError
-from osler_training.phantoms.dicom import Film, film_dataset, to_bytes
-from osler_training.phantoms.identity import identity_of
-from osler_training.phantoms.plan import StudyPlan
-from osler_training.phantoms.sites import (
+from osler_training.phantom.dicom import Film, film_dataset, to_bytes
+from osler_training.phantom.identity import identity_of
+from osler_training.phantom.plan import StudyPlan
+from osler_training.phantom.sites import (
     HOSPITAL_A,
     HOSPITAL_B,
     REFERENCE_SITES,
@@ -21,7 +21,7 @@ from osler_training.phantoms.sites import (
     random_site,
     site_named,
 )
-from osler_training.phantoms.spec import sample_patient
+from osler_training.phantom.spec import sample_patient
 
 NAMED = (HOSPITAL_A, HOSPITAL_B, *REFERENCE_SITES)
 RANDOM = tuple(random_site(np.random.default_rng(seed)) for seed in range(6))

@@ -10,10 +10,10 @@ import pytest
 from osler.archive.records import Outcome
 from osler.ingest import ingest
 from osler.workspace import Workspace
-from osler_training.phantoms.generate import generate_site
-from osler_training.phantoms.plan import mixed_plan
-from osler_training.phantoms.sites import HOSPITAL_A, HOSPITAL_B, REFERENCE_SITES, SiteProfile
-from osler_training.phantoms.spoil import SPOILS
+from osler_training.phantom.generate import generate_site
+from osler_training.phantom.plan import mixed_plan
+from osler_training.phantom.sites import HOSPITAL_A, HOSPITAL_B, REFERENCE_SITES, SiteProfile
+from osler_training.phantom.spoil import SPOILS
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from osler_training.phantoms.parameters import DEVICES, FINDINGS
-from osler_training.phantoms.render import BONE, LUNG, WATER, Projection, detected, line_integral, project
-from osler_training.phantoms.spec import Finding, StudySpec, sample_patient
+from osler_training.phantom.parameters import DEVICES, FINDINGS
+from osler_training.phantom.render import BONE, LUNG, WATER, Projection, detected, line_integral, project
+from osler_training.phantom.spec import Finding, StudySpec, sample_patient
 
 COUNTLESS = 1e12
 DETAIL = {"x": 0.6, "y": 0.6, "size": 0.6, "texture": 0.6}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osler_training.phantoms.parameters import DEVICES, DIAGNOSES, FINDINGS, PARAMETERS, Mixture
-from osler_training.phantoms.spec import SIDES, ZONES, sample_patient, sample_study
+from osler_training.phantom.parameters import DEVICES, DIAGNOSES, FINDINGS, PARAMETERS, Mixture
+from osler_training.phantom.spec import SIDES, ZONES, sample_patient, sample_study
 
 DRAWS = 1500
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from osler_training.phantoms.anatomy import Anatomy
-from osler_training.phantoms.findings import ALVEOLAR, KERLEY, PERIBRONCHIAL
-from osler_training.phantoms.parameters import CONCEPTS, DEVICES, DIAGNOSES, PARAMETERS
-from osler_training.phantoms.spec import Finding, StudySpec, sample_patient, sample_study
-from osler_training.phantoms.truth import RAISED, SHIFTED_MM, concept_truth
+from osler_training.phantom.anatomy import Anatomy
+from osler_training.phantom.findings import ALVEOLAR, KERLEY, PERIBRONCHIAL
+from osler_training.phantom.parameters import CONCEPTS, DEVICES, DIAGNOSES, PARAMETERS
+from osler_training.phantom.spec import Finding, StudySpec, sample_patient, sample_study
+from osler_training.phantom.truth import RAISED, SHIFTED_MM, concept_truth
 
 DETAIL = {"x": 0.5, "y": 0.5, "size": 0.5, "texture": 0.5}
 LOBAR = {**DETAIL, "texture": 0.9}

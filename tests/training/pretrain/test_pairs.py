@@ -13,12 +13,12 @@ import pytest
 from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler_contracts.errors import OslerError
 from osler_knowledge.propose import build_bank
-from osler_training.phantoms.digest import phantom_digest
-from osler_training.phantoms.nuisance import HELD_OUT_NUISANCES, MIMIC, TRAINING_NUISANCES
-from osler_training.phantoms.parameters import DIAGNOSES
-from osler_training.phantoms.plan import StudyPlan
-from osler_training.phantoms.sites import NAMED_SITES, SiteProfile
-from osler_training.phantoms.study import PhantomStudy, render_study
+from osler_training.phantom.digest import phantom_digest
+from osler_training.phantom.nuisance import HELD_OUT_NUISANCES, MIMIC, TRAINING_NUISANCES
+from osler_training.phantom.parameters import DIAGNOSES
+from osler_training.phantom.plan import StudyPlan
+from osler_training.phantom.sites import NAMED_SITES, SiteProfile
+from osler_training.phantom.study import PhantomStudy, render_study
 from osler_training.pretrain import pairs
 from osler_training.pretrain.pairs import Pairs, render_pairs, statements
 from osler_training.pretrain.recipe import PretrainRecipe, pretrain

@@ -35,11 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> CommandResult:
     """Make the files."""
-    from osler_training.phantoms.contact_sheet import contact_sheet_of
-    from osler_training.phantoms.generate import generate_site
-    from osler_training.phantoms.nuisance import held_out, nuisance_named
-    from osler_training.phantoms.parameters import parameters_digest
-    from osler_training.phantoms.plan import confounded_plan, mixed_plan
+    from osler_training.phantom.contact_sheet import contact_sheet_of
+    from osler_training.phantom.generate import generate_site
+    from osler_training.phantom.nuisance import held_out, nuisance_named
+    from osler_training.phantom.parameters import parameters_digest
+    from osler_training.phantom.plan import confounded_plan, mixed_plan
 
     classes = tuple(name.strip() for name in arguments.classes.split(",") if name.strip())
     nuisance = arguments.nuisance and (

@@ -21,7 +21,7 @@ from osler_training.experiments.archived import Sites, archived_trial
 from osler_training.experiments.confounded import Fitted, Trial, model_card, run_confounded
 from osler_training.fit.bottleneck import BottleneckClassifier
 from osler_training.fit.problem import Cohort
-from osler_training.phantoms.digest import phantom_digest
+from osler_training.phantom.digest import phantom_digest
 from osler_training.recipes.recipe import DemoRecipe
 
 Progress = Callable[[str], None]

@@ -13,9 +13,9 @@ from osler.archive import Outcome
 from osler.ingest import ingest
 from osler.ingest.summary import IngestSummary
 from osler.workspace import Workspace
-from osler_training.phantoms.generate import generate_site
-from osler_training.phantoms.nuisance import held_out
-from osler_training.phantoms.plan import StudyPlan, confounded_plan, mixed_plan
+from osler_training.phantom.generate import generate_site
+from osler_training.phantom.nuisance import held_out
+from osler_training.phantom.plan import StudyPlan, confounded_plan, mixed_plan
 from osler_training.recipes.recipe import DemoRecipe
 
 SOURCE, TARGET, REFERENCE = "hospital_a", "hospital_b", "reference"

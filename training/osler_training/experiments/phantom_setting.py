@@ -20,10 +20,10 @@ from osler_training.experiments.renders import Renderer, Renders
 from osler_training.experiments.sweep_cell import Setting
 from osler_training.fit.problem import Cohort, Reference
 from osler_training.fit.report_labels import read_reference
-from osler_training.phantoms.digest import phantom_digest
-from osler_training.phantoms.nuisance import MIMIC, held_out
-from osler_training.phantoms.plan import StudyPlan, mixed_plan
-from osler_training.phantoms.sites import HOSPITAL_A, REFERENCE_SITES, SiteProfile
+from osler_training.phantom.digest import phantom_digest
+from osler_training.phantom.nuisance import MIMIC, held_out
+from osler_training.phantom.plan import StudyPlan, mixed_plan
+from osler_training.phantom.sites import HOSPITAL_A, REFERENCE_SITES, SiteProfile
 from osler_training.recipes.recipe import Arm, SweepRecipe
 
 

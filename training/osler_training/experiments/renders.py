@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from osler.bottleneck.encoders.preprocess import Preprocess
-from osler_training.phantoms.parameters import parameters_digest
-from osler_training.phantoms.plan import StudyPlan
-from osler_training.phantoms.sites import SiteProfile
-from osler_training.phantoms.study import render_study
+from osler_training.phantom.parameters import parameters_digest
+from osler_training.phantom.plan import StudyPlan
+from osler_training.phantom.sites import SiteProfile
+from osler_training.phantom.study import render_study
 
 
 @dataclass(frozen=True)

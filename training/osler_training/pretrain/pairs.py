@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from osler.bottleneck.encoders.preprocess import Preprocess
 from osler_knowledge.annotate import annotate
 from osler_knowledge.bank import ConceptBank
-from osler_training.phantoms.digest import phantom_digest
-from osler_training.phantoms.nuisance import TRAINING_NUISANCES
-from osler_training.phantoms.parameters import DIAGNOSES
-from osler_training.phantoms.plan import StudyPlan
-from osler_training.phantoms.report import STYLES, write_report
-from osler_training.phantoms.sites import random_site
-from osler_training.phantoms.study import render_study
+from osler_training.phantom.digest import phantom_digest
+from osler_training.phantom.nuisance import TRAINING_NUISANCES
+from osler_training.phantom.parameters import DIAGNOSES
+from osler_training.phantom.plan import StudyPlan
+from osler_training.phantom.report import STYLES, write_report
+from osler_training.phantom.sites import random_site
+from osler_training.phantom.study import render_study
 
 # Every other study carries one of the nuisances that training may see; the held-out ones never occur here.
 SHARE_WITH_NUISANCE = 0.5

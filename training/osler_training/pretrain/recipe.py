@@ -20,7 +20,7 @@ from osler.bottleneck.encoders.vocabulary import Vocabulary
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_knowledge.propose import build_bank
-from osler_training.phantoms.digest import phantom_digest
+from osler_training.phantom.digest import phantom_digest
 from osler_training.pretrain.contrastive import ContrastiveSettings, Material, TokenSource, train
 from osler_training.pretrain.pairs import Pairs, render_pairs, statements
 
@@ -36,7 +36,7 @@ A small open_clip model for frontal chest radiographs, for Osler's demonstration
   vocabulary of {words} words.
 - Contrastive loss; reports that state the same signs count as positives for each other. {cycles} cycles of {epochs}
   epochs, each with its own cosine; final loss {loss:.3f}.
-- Phantom parameters {digest}; recipe seed {seed}; torch {torch} on {machine}.
+- Source of the phantoms {digest}; recipe seed {seed}; torch {torch} on {machine}.
 - Made again by `osler pretrain`.
 """
 

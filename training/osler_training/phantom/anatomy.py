@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from osler_training.phantoms.parameters import PARAMETERS
-from osler_training.phantoms.spec import StudySpec
+from osler_training.phantom.parameters import PARAMETERS
+from osler_training.phantom.spec import StudySpec
 
 Map = NDArray[np.float32]
 Reals = NDArray[np.floating]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from osler_training.phantoms.parameters import PARAMETERS
-from osler_training.phantoms.spec import Finding, StudySpec
+from osler_training.phantom.parameters import PARAMETERS
+from osler_training.phantom.spec import Finding, StudySpec
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ BARE = ("Possible", "Questionable", "Mild")
 
 @cache
 def _phrases() -> dict[str, Any]:
-    text = (files("osler_training.phantoms") / "phrases.yaml").read_text(encoding="utf-8")
+    text = (files("osler_training.phantom") / "phrases.yaml").read_text(encoding="utf-8")
     phrases: dict[str, Any] = yaml.safe_load(text)
     return phrases
 

@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
 
 from osler_contracts.codes import Code
-from osler_training.phantoms.dicom import to_bytes
-from osler_training.phantoms.glyphs import place, text_mask
+from osler_training.phantom.dicom import to_bytes
+from osler_training.phantom.glyphs import place, text_mask
 
 _NAMESPACE = uuid.UUID("0a8a4f4e-3f5b-5c6e-8f3c-6a0f9be1c7d2")
 SHARE_LEFT = 0.6  # of a truncated file

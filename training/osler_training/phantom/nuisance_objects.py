@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from osler_training.phantoms.anatomy import FIELD_MM, Map, inside
-from osler_training.phantoms.glyphs import place, text_mask
-from osler_training.phantoms.marks import covered
+from osler_training.phantom.anatomy import FIELD_MM, Map, inside
+from osler_training.phantom.glyphs import place, text_mask
+from osler_training.phantom.marks import covered
 
 Rng = np.random.Generator
 SOFT_MM = 1.5

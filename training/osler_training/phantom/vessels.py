@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from osler_training.phantoms.anatomy import FIELD_MM, LEFT, RIGHT, Map, Reals
+from osler_training.phantom.anatomy import FIELD_MM, LEFT, RIGHT, Map, Reals
 
 # Vessels are drawn as lines in classes of calibre (mm), each blurred to its own width.
 CALIBRES = np.array((4.0, 2.6, 1.7, 1.0))

@@ -8,14 +8,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from osler_training.phantoms.anatomy import grid_mm
-from osler_training.phantoms.marks import film_marks
-from osler_training.phantoms.nuisance import Nuisance, nuisance_named
-from osler_training.phantoms.plan import StudyPlan
-from osler_training.phantoms.render import project
-from osler_training.phantoms.seeds import stream
-from osler_training.phantoms.sites import SiteProfile, Stored, Values
-from osler_training.phantoms.spec import StudySpec, sample_patient, sample_study
+from osler_training.phantom.anatomy import grid_mm
+from osler_training.phantom.marks import film_marks
+from osler_training.phantom.nuisance import Nuisance, nuisance_named
+from osler_training.phantom.plan import StudyPlan
+from osler_training.phantom.render import project
+from osler_training.phantom.seeds import stream
+from osler_training.phantom.sites import SiteProfile, Stored, Values
+from osler_training.phantom.spec import StudySpec, sample_patient, sample_study
 
 NONE = Nuisance("none")
 
@@ -106,7 +106,7 @@ def render_pair(plan: StudyPlan, site: SiteProfile, size: int, nuisance: str) ->
 
 def study_report(spec: StudySpec, concepts: dict[str, int], plan: StudyPlan, site: SiteProfile) -> str:
     """Return the report in the site's style."""
-    from osler_training.phantoms.report import write_report
+    from osler_training.phantom.report import write_report
 
     return write_report(spec, concepts, site.report_style, stream(plan, site, "report"))
 

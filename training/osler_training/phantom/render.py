@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
-from osler_training.phantoms.anatomy import FIELD_MM, LEFT, RIGHT, Anatomy, Map, grid_mm
-from osler_training.phantoms.bones import skeleton
-from osler_training.phantoms.devices import draw_devices
-from osler_training.phantoms.findings import Canvas, Mask, draw_findings
-from osler_training.phantoms.spec import StudySpec
-from osler_training.phantoms.truth import concept_truth
-from osler_training.phantoms.vessels import bronchovascular_tree, strokes_to_map
+from osler_training.phantom.anatomy import FIELD_MM, LEFT, RIGHT, Anatomy, Map, grid_mm
+from osler_training.phantom.bones import skeleton
+from osler_training.phantom.devices import draw_devices
+from osler_training.phantom.findings import Canvas, Mask, draw_findings
+from osler_training.phantom.spec import StudySpec
+from osler_training.phantom.truth import concept_truth
+from osler_training.phantom.vessels import bronchovascular_tree, strokes_to_map
 
 # Linear attenuation per cm at about 70 keV: soft tissue, aerated lung, and compact bone beyond the tissue it replaces.
 WATER, LUNG, BONE = 0.20, 0.05, 0.50

@@ -15,17 +15,17 @@ import numpy as np
 
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_training.phantoms.anatomy import grid_mm
-from osler_training.phantoms.dicom import Film, film_dataset, to_bytes
-from osler_training.phantoms.identity import identity_of
-from osler_training.phantoms.lateral import project_lateral
-from osler_training.phantoms.marks import film_marks
-from osler_training.phantoms.parameters import CONCEPTS
-from osler_training.phantoms.plan import StudyPlan
-from osler_training.phantoms.seeds import stream
-from osler_training.phantoms.sites import SiteProfile, site_named
-from osler_training.phantoms.spoil import SPOILS, instance_uid
-from osler_training.phantoms.study import PhantomStudy, render_study
+from osler_training.phantom.anatomy import grid_mm
+from osler_training.phantom.dicom import Film, film_dataset, to_bytes
+from osler_training.phantom.identity import identity_of
+from osler_training.phantom.lateral import project_lateral
+from osler_training.phantom.marks import film_marks
+from osler_training.phantom.parameters import CONCEPTS
+from osler_training.phantom.plan import StudyPlan
+from osler_training.phantom.seeds import stream
+from osler_training.phantom.sites import SiteProfile, site_named
+from osler_training.phantom.spoil import SPOILS, instance_uid
+from osler_training.phantom.study import PhantomStudy, render_study
 
 Row = dict[str, Any]
 Progress = Callable[[int, int], None]

@@ -9,7 +9,7 @@ import numpy as np
 
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_training.phantoms.parameters import DIAGNOSES
+from osler_training.phantom.parameters import DIAGNOSES
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from osler_training.phantoms.anatomy import FIELD_MM, Map, inside
-from osler_training.phantoms.glyphs import Mask, place, text_mask
-from osler_training.phantoms.sites import SiteProfile
+from osler_training.phantom.anatomy import FIELD_MM, Map, inside
+from osler_training.phantom.glyphs import Mask, place, text_mask
+from osler_training.phantom.sites import SiteProfile
 
 LEAD, SHUTTER = 5.6, 5.0  # log attenuation behind a marker on the detector, and outside the collimated field
 MARKER_MM = 13.0

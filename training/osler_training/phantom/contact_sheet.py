@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from osler.dicom.pixels import read_image
-from osler_training.phantoms.sites import Values
+from osler_training.phantom.sites import Values
 
 CAPTION = 14
 

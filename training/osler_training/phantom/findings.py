@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 from scipy.special import expit
 
-from osler_training.phantoms.anatomy import FIELD_MM, LEFT, RIGHT, SIGN, Anatomy, Map, Reals, inside
-from osler_training.phantoms.spec import Finding
+from osler_training.phantom.anatomy import FIELD_MM, LEFT, RIGHT, SIGN, Anatomy, Map, Reals, inside
+from osler_training.phantom.spec import Finding
 
 ZONE_Y = {"upper": 112.0, "middle": 172.0, "lower": 232.0}
 # Severity of oedema from which bronchi are cuffed, septal lines show, and alveoli fill.

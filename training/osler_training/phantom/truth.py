@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from osler_training.phantoms.anatomy import SIGN, Anatomy
-from osler_training.phantoms.findings import (
+from osler_training.phantom.anatomy import SIGN, Anatomy
+from osler_training.phantom.findings import (
     ALVEOLAR,
     KERLEY,
     PERIBRONCHIAL,
@@ -11,8 +11,8 @@ from osler_training.phantoms.findings import (
     has_bronchograms,
     is_lobar,
 )
-from osler_training.phantoms.parameters import CONCEPTS, DEVICES, PARAMETERS
-from osler_training.phantoms.spec import Finding
+from osler_training.phantom.parameters import CONCEPTS, DEVICES, PARAMETERS
+from osler_training.phantom.spec import Finding
 
 ENLARGED, NARROW = 0.5, 0.40
 SHIFTED_MM, RAISED = 8.0, 0.4

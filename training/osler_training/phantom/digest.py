@@ -14,7 +14,7 @@ NOT_DRAWING = frozenset(
 
 def drawing_sources() -> dict[str, bytes]:
     """Return the source of every file of the package that shapes images, reports or truth, by name."""
-    entries = (one for one in files("osler_training.phantoms").iterdir() if one.name.endswith((".py", ".yaml")))
+    entries = (one for one in files("osler_training.phantom").iterdir() if one.name.endswith((".py", ".yaml")))
     return {one.name: one.read_bytes() for one in entries if one.name not in NOT_DRAWING}
 
 

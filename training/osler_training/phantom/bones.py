@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from osler_training.phantoms.anatomy import LEFT, RIGHT, Anatomy, Map, Reals, inside
+from osler_training.phantom.anatomy import LEFT, RIGHT, Anatomy, Map, Reals, inside
 
 RIBS = 10
 SPACING = 24.0

@@ -13,10 +13,10 @@ from pydicom.sr.coding import Code
 from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, JPEGLSLossless
 
 from osler.deid.basic_profile import IMPLEMENTATION_CLASS_UID
-from osler_training.phantoms.identity import Identity
-from osler_training.phantoms.plan import StudyPlan
-from osler_training.phantoms.seeds import uid
-from osler_training.phantoms.sites import SiteProfile, Stored
+from osler_training.phantom.identity import Identity
+from osler_training.phantom.plan import StudyPlan
+from osler_training.phantom.seeds import uid
+from osler_training.phantom.sites import SiteProfile, Stored
 
 _VIEWS = {
     "PA": (codes.cid4010.PosteroAnterior, ["L", "F"]),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from osler_training.phantoms.anatomy import FIELD_MM, Map, grid_mm, inside
-from osler_training.phantoms.render import detected, line_integral
-from osler_training.phantoms.spec import StudySpec
-from osler_training.phantoms.vessels import bronchovascular_tree
+from osler_training.phantom.anatomy import FIELD_MM, Map, grid_mm, inside
+from osler_training.phantom.render import detected, line_integral
+from osler_training.phantom.spec import StudySpec
+from osler_training.phantom.vessels import bronchovascular_tree
 
 # Height of each zone's findings; wall of the chest in front of the lungs and behind them.
 SEEN = {"lower": 232.0, "middle": 190.0, "upper": 128.0, "": 200.0}

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from osler_training.phantoms.anatomy import LEFT, RIGHT
-from osler_training.phantoms.findings import Canvas
+from osler_training.phantom.anatomy import LEFT, RIGHT
+from osler_training.phantom.findings import Canvas
 
 Points = NDArray[np.float64]
 # Thickness in cm of water that attenuates alike.

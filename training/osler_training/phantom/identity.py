@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from osler_training.phantoms.plan import StudyPlan
-from osler_training.phantoms.seeds import stream
-from osler_training.phantoms.sites import SiteProfile
-from osler_training.phantoms.spec import Patient
+from osler_training.phantom.plan import StudyPlan
+from osler_training.phantom.seeds import stream
+from osler_training.phantom.sites import SiteProfile
+from osler_training.phantom.spec import Patient
 
 FIRST, LAST = datetime(2019, 1, 1), datetime(2024, 12, 31)
 # Syllables make names that are no words of a report, so that blanking a name never blanks a finding.

@@ -15,9 +15,9 @@ import numpy as np
 
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_training.phantoms import nuisance_objects as objects
-from osler_training.phantoms.anatomy import Map
-from osler_training.phantoms.spec import StudySpec
+from osler_training.phantom import nuisance_objects as objects
+from osler_training.phantom.anatomy import Map
+from osler_training.phantom.spec import StudySpec
 
 Change = Callable[[Map, Map, Map, np.random.Generator], Map]
 

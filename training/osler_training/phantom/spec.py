@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from osler_training.phantoms.parameters import PARAMETERS, Mixture
+from osler_training.phantom.parameters import PARAMETERS, Mixture
 
 SIDES = ("right", "left")
 ZONES = ("upper", "middle", "lower")

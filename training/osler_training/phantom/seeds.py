@@ -7,8 +7,8 @@ import uuid
 
 import numpy as np
 
-from osler_training.phantoms.plan import StudyPlan
-from osler_training.phantoms.sites import SiteProfile
+from osler_training.phantom.plan import StudyPlan
+from osler_training.phantom.sites import SiteProfile
 
 _NAMESPACE = uuid.UUID("4f3d7a0e-6c55-5b7b-9c1a-2f8c5f0f1d11")
 
