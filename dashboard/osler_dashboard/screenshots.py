@@ -124,6 +124,12 @@ def deep(chrome: Chrome, selector: str) -> list[WebElement]:
     return list(chrome.execute_script(_DEEP, selector))
 
 
+def texts(chrome: Chrome, selector: str) -> list[str]:
+    """Return the visible text of each element that matches, read at one moment: the page may be drawn again the next."""
+    script = _DEEP.replace("return found;", "return found.map((one) => one.innerText);")
+    return list(chrome.execute_script(script, selector))
+
+
 def _drawn(chrome: Chrome, selector: str) -> bool:
     return bool(deep(chrome, selector))
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from selenium.common.exceptions import WebDriverException
 
 from osler.archive import Archive
 from osler.dicom.pixels import read_image
-from osler_dashboard.screenshots import browser, deep, open_study, photograph, serving, until
+from osler_dashboard.screenshots import browser, deep, open_study, photograph, serving, texts, until
 
 pytestmark = pytest.mark.system
 
@@ -32,8 +33,23 @@ def url(built: Any) -> Iterator[str]:
 
 
 def text(chrome: Any, selector: str) -> str:
-    found = deep(chrome, selector)
-    return found[0].text if found else ""
+    return next(iter(texts(chrome, selector)), "")
+
+
+def press(chrome: Any, selector: str, word: str | None = None) -> None:
+    """Click an element once it is there, again where the page was drawn anew under the click."""
+
+    def pressed() -> bool:
+        try:
+            for one in deep(chrome, selector):
+                if word is None or one.text == word:
+                    one.click()
+                    return True
+        except WebDriverException:
+            pass
+        return False
+
+    until(pressed)
 
 
 def canvas_pixels(chrome: Any) -> np.ndarray:
@@ -75,9 +91,8 @@ def test_a_correction_moves_the_number(chrome: Any, url: str, tmp_path: Path) ->
     until(lambda: len(deep(chrome, answers)) == 3)
     assert deep(chrome, ".evidence .row")[2].get_attribute("aria-selected") == "true"
     for word in ("Absent", "Present"):
-        button = next(one for one in deep(chrome, answers) if one.text == word)
         started = time.monotonic()
-        button.click()
+        press(chrome, answers, word)
         until(lambda word=word: f"you set: {word.lower()}" in text(chrome, ".evidence .row.corrected"))
         print(f"corrected in {1000 * (time.monotonic() - started):.0f} ms")
         moved = text(chrome, NUMBER)
@@ -86,8 +101,7 @@ def test_a_correction_moves_the_number(chrome: Any, url: str, tmp_path: Path) ->
     assert moved != before
     assert before in text(chrome, ".o-moved")
     chrome.save_screenshot(str(tmp_path / "after.png"))
-    until(lambda: bool(deep(chrome, ".st-key-reset button")))
-    deep(chrome, ".st-key-reset button")[0].click()
+    press(chrome, ".st-key-reset button")
     until(lambda: text(chrome, NUMBER) == before)
     assert (tmp_path / "before.png").read_bytes() != (tmp_path / "after.png").read_bytes()
 
