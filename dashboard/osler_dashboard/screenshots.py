@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -134,6 +134,10 @@ def _drawn(chrome: Chrome, selector: str) -> bool:
     return bool(deep(chrome, selector))
 
 
+def _listed(chrome: Chrome) -> bool:
+    return any(" — " in (one.get_attribute("outerHTML") or "") for one in deep(chrome, ".st-key-chooser"))
+
+
 def open_study(chrome: Chrome, url: str, seconds: float = 90) -> None:
     """Open a study and wait until image and signs are drawn."""
     chrome.get(url)
@@ -157,6 +161,8 @@ def photograph(workspace: Path, out: Path, study: str = "", sign: str = "") -> l
     taken = []
     with serving(workspace) as url, browser() as chrome:
         open_study(chrome, f"{url}/?study={study}")
+        with suppress(TimeoutError):  # findings enter the list once the whole archive is read
+            until(partial(_listed, chrome), 120)
         if sign:
             deep(chrome, f'.evidence .row[data-id="{sign}"]')[0].click()
         for page, settled in (("study", ".evidence .row"), ("sites", ".o-counts"), ("results", ".o-table")):

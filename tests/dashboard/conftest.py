@@ -192,6 +192,7 @@ SUMMARY = {
         "target_after": 0.74,
         "gain": 0.12,
         "harmed": 0.05,
+        "unchanged": 0.3,
         "ci": {"target_before": [0.55, 0.68], "target_after": [0.68, 0.79], "gain": [0.07, 0.18]},
     },
     "results": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,9 +40,9 @@ def test_the_patch_is_told_with_its_reasons_and_figures(sites: Any) -> None:
     assert re.search(r"Pacemaker\s+ignored\s+Fired in 4 of 4 pneumonia studies", sites.words)
     assert re.search(r"Perihilar haze\s+weighed 1\.50 times as much\s+Weaker", sites.words)
     assert "mean over 20 draws of 4 studies a class" in sites.words
-    assert "+12.0 points here, 95% interval +7.0 to +18.0; 5% of the draws did harm" in sites.words
+    assert "+12.0 points here, 95% interval +7.0 to +18.0; 30% of the draws changed nothing, 5% did harm" in sites.words
     assert "Hospital A: 0.0 points" in sites.words
-    assert "It helps on studies it was not fitted on" in sites.words
+    assert "Passed: it must help on studies it was not fitted on" in sites.words
 
 
 def test_the_patch_is_switched_off_and_on_with_name_and_reason(sites: Any, demo: Any) -> None:
@@ -75,3 +76,17 @@ def test_markup_in_a_reason_is_inert(sites: Any) -> None:
     switch(sites, "A. Engineer", "<img src=x onerror=alert(1)>")
     assert "<img src=x" in sites.words
     assert not any("<img" in one.proto.body for one in sites.app.get("html"))
+
+
+def test_a_patch_that_changes_nothing_says_why_and_offers_no_switch(demo: Any, open_page: Callable[..., Any]) -> None:
+    store = PatchStore(demo.workspace.patches)
+    (patch,) = store.all()
+    (demo.workspace.patches / f"{patch.id}.json").unlink()
+    guard = replace(patch.guards[0], passed=False)
+    reason = "No change: masking 1 and amplifying 0 concepts would not pass the guards (no gain)."
+    store.save(replace(patch, deltas={}, blend=0.0, status="proposed", history=(), guards=(guard,), reason=reason))
+    screen = open_page("sites")
+    assert re.search(r"No change\s+fitted on 4 of heart failure", screen.words)
+    assert "Masking 1 and amplifying 0 concepts would not pass the guards (no gain)." in screen.words
+    assert re.search(r"✗\s+Failed: it must help on studies", screen.words)
+    assert not screen.app.text_input

@@ -34,7 +34,7 @@ def folder(demo: Path, tmp_path: Path) -> Path:
     images.mkdir()
     rng = np.random.default_rng(0)
     for name in ("one.png", "two.png"):
-        Image.fromarray(rng.integers(0, 255, (64, 48), dtype=np.uint8)).save(images / name)
+        Image.fromarray(rng.integers(0, 255, (200, 180), dtype=np.uint8)).save(images / name)
     rows = "image,patient_id,view,label\none.png,1,PA,normal\ntwo.png,2,AP,pneumonia\n"
     (images / "table.csv").write_text(rows, encoding="utf-8")
     return home

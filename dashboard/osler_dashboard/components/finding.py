@@ -47,7 +47,9 @@ def _secondary(explanation: Explanation) -> str:
     if finding.calibrated_probability is None:
         parts.append("probability not calibrated")
     else:
-        where = site_name(str(calibration["site"])) if calibration["site"] else "the source"
+        where = (
+            "the source hospital" if calibration["site"] in (None, "source") else site_name(str(calibration["site"]))
+        )
         parts.append(
             f"calibrated on {calibration['studies']} studies of {where}, raw {percent(finding.raw_probability)}"
         )

@@ -24,8 +24,8 @@ STATES = {
     "proposed": ("Proposed, not in force", ""),
 }
 GUARDS = {
-    "leave-one-shot-out": "It helps on studies it was not fitted on",
-    "ungated-source": "It would not harm the source, even there",
+    "leave-one-shot-out": "it must help on studies it was not fitted on",
+    "ungated-source": "it must not harm the source, even if it applied there",
 }
 
 
@@ -78,7 +78,7 @@ def _reasons(codes: Iterable[str]) -> str:
 
 def changes(patch: SitePatch) -> None:
     """Draw what the patch does to each concept and why."""
-    word, tone = STATES[patch.status]
+    word, tone = ("No change", "") if patch.changes_nothing else STATES[patch.status]
     shots = " and ".join(f"{count} of {spoken(name).lower()}" for name, count in patch.shots.items())
     frame.kicker("What is done differently here")
     frame.html(
@@ -86,7 +86,7 @@ def changes(patch: SitePatch) -> None:
         f"{escape(patch.created)}</span></div>"
     )
     if patch.changes_nothing:
-        frame.html(f"<p>{escape(patch.reason)}</p>")
+        frame.html(f"<p>{escape(sentence(patch.reason.removeprefix('No change: ')))}</p>")
         return
     rows = "".join(_change(patch, one) for one in (*patch.masked, *patch.amplified))
     frame.html(
@@ -113,10 +113,10 @@ def effect(patch: SitePatch) -> None:
         st.altair_chart(_dumbbells(record), width="stretch")
         frame.html(f'<p class="o-quiet">{escape(_measured(record))}</p>')
     for guard in patch.guards:
-        mark = "✓" if guard.passed else "✗"
-        title = GUARDS.get(guard.name, spoken(guard.name))
+        mark, word, tone = ("✓", "Passed", "for") if guard.passed else ("✗", "Failed", "against")
+        title = f"{word}: {GUARDS.get(guard.name, spoken(guard.name))}"
         frame.html(
-            f'<div class="o-guard"><b>{mark}</b><div>{escape(title)}<br><span class="o-quiet">{escape(guard.sentence)}</span>'
+            f'<div class="o-guard"><b class="o-{tone}">{mark}</b><div>{escape(title)}<br><span class="o-quiet">{escape(guard.sentence)}</span>'
             "</div></div>"
         )
 
@@ -127,7 +127,7 @@ def _measured(record: dict[str, Any]) -> str:
     return (
         f"Phantom data, mean over {record['draws']} draws of {record['shots']} studies a class (this patch is one of them): "
         f"{points(record['gain'])} here, 95% interval {signed(100 * low, 1)} to {signed(100 * high, 1)}; "
-        f"{percent(record['harmed'])} of the draws did harm. "
+        f"{percent(record['unchanged'])} of the draws changed nothing, {percent(record['harmed'])} did harm. "
         f"{site_name(record['source'])}: {points(record['source_after'] - record['source_before'])}, since the patch holds "
         "here alone."
     )
