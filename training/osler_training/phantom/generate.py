@@ -30,7 +30,7 @@ from osler_training.phantom.study import PhantomStudy, render_study
 Row = dict[str, Any]
 Progress = Callable[[int, int], None]
 _CONCEPT_COLUMNS = tuple(f"concept_{name}" for name in CONCEPTS)
-LABEL_COLUMNS = ("study_instance_uid", "diagnosis", "nuisance", *_CONCEPT_COLUMNS, "report")
+LABEL_COLUMNS = ("study_instance_uid", "phantom", "diagnosis", "nuisance", *_CONCEPT_COLUMNS, "report")
 TRUTH_COLUMNS = (
     "file",
     "study_instance_uid",
@@ -163,7 +163,8 @@ def _write_study(task: _Task, *, folder: Path, size: int) -> tuple[Row, list[Row
                 "expected_outcome": "accepted",
             }
         )
-    return shown | {"study_instance_uid": rows[0]["study_instance_uid"], "report": study.report}, rows
+    note = {"study_instance_uid": rows[0]["study_instance_uid"], "phantom": "yes", "report": study.report}
+    return shown | note, rows
 
 
 def _films(study: PhantomStudy, plan: StudyPlan, site: SiteProfile, size: int) -> Iterator[Film]:
