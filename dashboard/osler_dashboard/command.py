@@ -19,7 +19,7 @@ from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_dashboard.settings import MODEL_VARIABLE, WORKSPACE_VARIABLE, flags
 
-SUMMARY = "open the dashboard: studies with their explanations, sites with their patches, results"
+SUMMARY = "open the dashboard in the browser: studies with their explanations, sites with their patches, results"
 
 APP = Path(__file__).with_name("app.py")
 DEFAULT_PORT = 8501
