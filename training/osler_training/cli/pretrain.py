@@ -7,7 +7,7 @@ from pathlib import Path
 
 from osler.cli.command import CommandResult, say
 
-SUMMARY = "train the small image-text encoder on phantoms (about an hour on 2 cores)"
+SUMMARY = "train the small image-text encoder on phantoms (about half an hour on 2 cores)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
