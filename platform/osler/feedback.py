@@ -5,6 +5,7 @@ A line names model, bank and patch, so that it can be read against what the read
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -67,23 +68,24 @@ class Review:
 
 
 def save_review(workspace: Workspace, review: Review) -> None:
-    """Append a review: one write of one line, which two readers cannot interleave, on disk when this returns."""
-    path = workspace.feedback / FILE
-    line = json.dumps(asdict(review), sort_keys=True, ensure_ascii=False) + "\n"
-    torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(handle, (("\n" if torn else "") + line).encode())
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Append a review as one line, on disk when this returns; readers who save at once wait for each other."""
+    line = json.dumps(asdict(review), sort_keys=True).encode() + b"\n"
+    handle = os.open(workspace.feedback / FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    with os.fdopen(handle, "r+b") as stream:
+        # Without the lock, a line that another reader is still writing looks like one that a crash cut off.
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        size = stream.seek(0, os.SEEK_END)
+        torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        stream.write((b"\n" if torn else b"") + line)
+        stream.flush()
+        os.fsync(stream)
 
 
 def read_reviews(workspace: Workspace) -> list[Review]:
     """Return the reviews in the order in which they were saved; a line that was cut off is passed over."""
     path = workspace.feedback / FILE
     reviews = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+    for line in path.read_bytes().split(b"\n") if path.exists() else ():
         try:
             record = json.loads(line)
             before, after = (Conclusion(**record.pop(name)) for name in ("before", "after"))

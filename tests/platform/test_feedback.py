@@ -22,7 +22,7 @@ REVIEW = Review(
     after=Conclusion("heart_failure", 0.7),
     model="m" * 64,
     bank="b" * 64,
-    comment="Haze on both sides.\nÜber dem Hilus.",
+    comment="Haze on both sides.\nÜber dem Hilus.\u2028A line separator is not the end of a line here.",
 )
 
 
@@ -61,6 +61,7 @@ def test_readers_at_once_do_not_interleave(workspace: Workspace) -> None:
         writer.start()
     for writer in writers:
         writer.join()
+        assert writer.exitcode == 0
     lines = (workspace.feedback / FILE).read_text().splitlines()
     assert len([json.loads(line) for line in lines]) == 120
     assert sorted({review.reviewer for review in read_reviews(workspace)}) == ["reader 0", "reader 1", "reader 2"]
