@@ -32,9 +32,17 @@ EXPLANATIONS: dict[Code, tuple[str, str]] = {
         "The archive holds this content already.",
         "Nothing.",
     ),
+    Code.FILE_MISSING: (
+        "A DICOMDIR names this file, and it is not there (PS3.3 F.3.2.2, Referenced File ID).",
+        "Copy the medium again, whole, or export the study once more.",
+    ),
     Code.HEADER_INVALID: (
         "The header breaks the standard in a way that leaves the image without a safe reading.",
         "Have the source repair the header and send it again.",
+    ),
+    Code.LISTING_INCOMPLETE: (
+        "The archive at the source lists fewer images of a study than it says the study has.",
+        "Run the same command again; if it stays so, compare the study's count at the source.",
     ),
     Code.NO_PIXELS: (
         "The file is DICOM but holds no pixel data: a report, a plan, a directory (DICOMDIR), a waveform.",
@@ -44,9 +52,17 @@ EXPLANATIONS: dict[Code, tuple[str, str]] = {
         "The file has no DICOM marker behind its preamble (PS3.10 7.1).",
         "Take files of other kinds out of the folder, or wrap images with `osler dicomize`.",
     ),
+    Code.PATH_OUTSIDE: (
+        "The name of a member or a referenced file leads out of its archive or medium.",
+        "Do not trust this archive; have the source export it again.",
+    ),
     Code.PIXELS_UNDECODABLE: (
         "The pixel data cannot be decoded.",
         "Export the file again, uncompressed if the source can.",
+    ),
+    Code.TRANSFER_FAILED: (
+        "The source announced this image and did not deliver it whole.",
+        "Run the same command again: what was received is not fetched twice.",
     ),
     Code.TRUNCATED: (
         "The file ends before its content does: a transfer was cut off.",
@@ -55,6 +71,18 @@ EXPLANATIONS: dict[Code, tuple[str, str]] = {
     Code.UNREADABLE: (
         "The file cannot be read at all.",
         "Check the path, its permissions and the disk.",
+    ),
+    Code.ZIP_BOMB: (
+        "A member of a zip would grow out of all proportion when unpacked.",
+        "Unpack the file by hand if you trust its sender, and ingest the folder.",
+    ),
+    Code.ZIP_DAMAGED: (
+        "A member of a zip cannot be unpacked, or its checksum does not match.",
+        "Copy or export the zip again.",
+    ),
+    Code.ZIP_ENCRYPTED: (
+        "A member of a zip is encrypted.",
+        "Unpack it with its password and ingest the folder.",
     ),
 }
 
