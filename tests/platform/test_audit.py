@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from osler.audit import HEAD, LOG, RECOVERED, START, entries, record, verify
+from osler.cli.main import main
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -230,3 +232,31 @@ def test_whatever_is_taken_keeps_the_log_sound(tmp_path_factory: pytest.TempPath
     assert entry.actor == text.strip()
     assert verify(workspace).count == 1
     assert entries(workspace) == [entry]
+
+
+def _run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    status = main(["audit", *words])
+    return status, capsys.readouterr().out
+
+
+def test_the_command_shows_and_verifies(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    place = ("--workspace", str(workspace.root))
+    record(workspace, actor="A", action="quarantine.release", subject="ab12", details={"reason": "seen it"})
+    record(workspace, actor="B", action="archive.delete", subject="cd34")
+    assert "reason: seen it" in _run(capsys, "show", *place)[1]
+    for chosen in (("--actor", "B"), ("--do", "archive.delete"), ("--subject", "cd"), ("--last", "1")):
+        status, out = _run(capsys, "show", *place, "--json", *chosen)
+        assert (status, [entry["number"] for entry in json.loads(out)["entries"]]) == (0, [2])
+    assert json.loads(_run(capsys, "show", *place, "--json", "--last", "0")[1])["entries"] == []
+    status, out = _run(capsys, "verify", *place)
+    noted = re.search(r"--noted (\S+)", out)
+    assert status == 0
+    assert noted is not None
+    assert _run(capsys, "verify", *place, "--noted", noted[1])[0] == 0
+    assert _run(capsys, "verify", *place, "--noted", "1:" + "f" * 64)[0] == 1
+    assert _run(capsys, "verify", *place, "--noted", "nothing")[0] == 2
+    log = workspace.feedback / LOG
+    log.write_bytes(log.read_bytes().replace(b"seen it", b"\\u001b[2"))
+    status, out = _run(capsys, "verify", *place, "--json")
+    assert (status, json.loads(out)["entry"]) == (1, 1)
+    assert "?[2" in _run(capsys, "show", *place)[1]
