@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from osler.archive import Archive, InstanceRecord, StudyRecord
-from osler.bottleneck.encoders.open_clip import OpenClipEncoder
+from osler.bottleneck.encoders.catalogue import ImageEncoder
 from osler.bottleneck.encoders.preprocess import Preprocess
 from osler.bottleneck.feature_cache import FeatureCache, image_key
 from osler.bottleneck.records import Features
@@ -100,7 +100,7 @@ def read_site(
     )
 
 
-def cohort(site: SiteImages, encoder: OpenClipEncoder, classes: Sequence[str], label: str, cache: Path) -> Cohort:
+def cohort(site: SiteImages, encoder: ImageEncoder, classes: Sequence[str], label: str, cache: Path) -> Cohort:
     """Encode the images of a site whose label is one of the classes.
 
     Args:
@@ -121,6 +121,6 @@ def cohort(site: SiteImages, encoder: OpenClipEncoder, classes: Sequence[str], l
     )
 
 
-def encoded(site: SiteImages, encoder: OpenClipEncoder, cache: Path) -> Features:
+def encoded(site: SiteImages, encoder: ImageEncoder, cache: Path) -> Features:
     """Return the features of a site's images, with spatial tokens: the dashboard finds them in the cache."""
     return FeatureCache(cache, encoder).features(site.keys, lambda number: site.images[number], tokens=True)

@@ -17,13 +17,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from osler.bottleneck.calibration import Calibration
+from osler.bottleneck.encoders.catalogue import shipped_folders
 from osler.bottleneck.encoders.checkpoint import (
     HASHES,
     EncoderFolder,
     invalid,
     mismatch,
     sha256_of,
-    shipped_encoder_folder,
 )
 from osler.bottleneck.pipeline import Pipeline, kind_of
 from osler.bottleneck.protocols import Encoder
@@ -137,12 +137,12 @@ def _part(name: str, tensors: dict[str, Any], record: dict[str, Any]) -> Any:
 
 
 def find_encoder(digest: str, model_folder: Path) -> Path:
-    """Return the folder of the encoder with this digest: the shipped one, or `encoder/` in the model's own folder.
+    """Return the folder of the encoder with this digest: one of the shipped ones, or `encoder/` in the model's own folder.
 
     Raises:
         OslerError: `model-invalid` where neither is it.
     """
-    for folder in (model_folder / ENCODER, shipped_encoder_folder()):
+    for folder in (model_folder / ENCODER, *shipped_folders()):
         if (folder / HASHES).is_file() and EncoderFolder(folder).digest == digest:
             return folder
     raise invalid(f"The encoder {digest[:12]} of model {model_folder.name!r} is neither shipped nor beside the model.")

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe", default="sweep", metavar="FILE", help="a YAML file, or the name of a shipped recipe"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for cells, tables and plot")
-    parser.add_argument("--encoder", type=Path, metavar="DIR", help="folder of an encoder (default: the shipped one)")
+    parser.add_argument("--encoder", metavar="NAME|DIR", help="encoder instead of the recipe's: shipped, or a folder")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes (default: 2)")
     parser.add_argument("--resume", action="store_true", help="go on with what DIR holds of the same recipe")
 
@@ -33,12 +33,13 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 
     recipe = load_recipe(SweepRecipe, arguments.recipe)
     cache = arguments.out.resolve().with_name(arguments.out.name + ".renders")
-    encoder = arguments.encoder
-    render_everything(recipe, cache=cache, encoder_folder=encoder, workers=arguments.workers, progress=say)
+    if arguments.encoder:
+        recipe = recipe.model_copy(update={"encoder": arguments.encoder, "encoder_sha256": None})
+    render_everything(recipe, cache=cache, workers=arguments.workers, progress=say)
     summary = run_sweep(
         recipe,
         arguments.out,
-        partial(prepare, cache=cache, encoder_folder=encoder),
+        partial(prepare, cache=cache),
         workers=arguments.workers,
         resume=arguments.resume,
         progress=say,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from osler.adapt.store import PatchStore
 from osler.adapt.tti_reading import TtiReading
-from osler.bottleneck.artefact import save_bottleneck
-from osler.bottleneck.encoders.checkpoint import shipped_encoder_folder
-from osler.bottleneck.encoders.open_clip import OpenClipEncoder
+from osler.bottleneck.artefact import ENCODER, save_bottleneck
+from osler.bottleneck.encoders.catalogue import SHIPPED, encoder_folder, open_encoder
 from osler.tracking import Tracker
 from osler.workspace import Workspace
 from osler_knowledge.bank import ConceptBank
@@ -45,13 +45,14 @@ def read_setting(workspace: Workspace, recipe: DemoRecipe, bank: ConceptBank, *,
         label=recipe.label,
         splits=recipe.splits,
         bank=bank,
-        encoder=OpenClipEncoder.from_folder(shipped_encoder_folder()),
+        encoder=open_encoder(recipe.encoder, sha256=recipe.encoder_sha256),
         provenance={
             "data": "phantoms",
             "phantom_digest": phantom_digest(),
             "nuisance": demo_nuisance(recipe),
             "confounding": recipe.confounding,
             "recipe": recipe.name,
+            "encoder": recipe.encoder,
         },
         workers=workers,
     )
@@ -68,7 +69,11 @@ def fit_methods(
     fitted = run_confounded(setting.trial, recipe.methods, seed=recipe.seed, tracker=tracker, progress=progress)
     for name, one in fitted.items():
         if isinstance(one.classifier, BottleneckClassifier):
-            save_bottleneck(one.classifier.pipeline, workspace.models / name, card=model_card(setting.trial, one))
+            model = save_bottleneck(
+                one.classifier.pipeline, workspace.models / name, card=model_card(setting.trial, one)
+            )
+            if recipe.encoder not in SHIPPED:  # whoever opens the model finds its encoder beside it
+                shutil.copytree(encoder_folder(recipe.encoder).path, model / ENCODER, dirs_exist_ok=True)
     return fitted
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from osler.archive import Archive
-from osler.bottleneck.encoders.open_clip import OpenClipEncoder
+from osler.bottleneck.encoders.catalogue import ImageEncoder
 from osler.workspace import Workspace
 from osler_knowledge.bank import ConceptBank
 from osler_training.cohort import cohort, encoded, read_site
@@ -35,7 +35,7 @@ def archived_trial(
     label: str,
     splits: SplitShares,
     bank: ConceptBank,
-    encoder: OpenClipEncoder,
+    encoder: ImageEncoder,
     provenance: Mapping[str, Any],
     workers: int = 2,
 ) -> Trial:

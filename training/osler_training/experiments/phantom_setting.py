@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from osler.bottleneck.encoders.checkpoint import shipped_encoder_folder
-from osler.bottleneck.encoders.open_clip import OpenClipEncoder
+from osler.bottleneck.encoders.catalogue import ImageEncoder, open_encoder
 from osler.bottleneck.feature_cache import FeatureCache, image_key
-from osler.bottleneck.records import Array, Features
+from osler.bottleneck.records import Features
 from osler_knowledge.bank import ConceptBank
 from osler_knowledge.propose import build_bank
 from osler_training.evaluate.splits import split_patients
@@ -32,9 +31,9 @@ def nuisance_of(arm: Arm, seed: int) -> str:
     return MIMIC.name if arm.nuisance == "mimic" else held_out(seed).name
 
 
-def prepare(recipe: SweepRecipe, arm: Arm, seed: int, *, cache: Path, encoder_folder: Path | None = None) -> Setting:
+def prepare(recipe: SweepRecipe, arm: Arm, seed: int, *, cache: Path) -> Setting:
     """Make the data of one arm and seed; renders and features come from the cache where it holds them."""
-    encoder = OpenClipEncoder.from_folder(encoder_folder or shipped_encoder_folder())
+    encoder = open_encoder(recipe.encoder, sha256=recipe.encoder_sha256)
     renderer = Renderer(recipe.render_size, encoder.preprocess, cache)
     bank = build_bank()
     plans = mixed_plan(recipe.patients, recipe.classes, seed)
@@ -55,6 +54,7 @@ def prepare(recipe: SweepRecipe, arm: Arm, seed: int, *, cache: Path, encoder_fo
         encoder=encoder,
         provenance={
             "nuisance": nuisance,
+            "encoder": recipe.encoder,
             "phantom_digest": phantom_digest(),
             "renders": keys,
             "split_digest": splits.digest,
@@ -65,18 +65,18 @@ def prepare(recipe: SweepRecipe, arm: Arm, seed: int, *, cache: Path, encoder_fo
 
 
 def reference(
-    recipe: SweepRecipe, renderer: Renderer, encoder: OpenClipEncoder, bank: ConceptBank, cache: Path
+    recipe: SweepRecipe, renderer: Renderer, encoder: ImageEncoder, bank: ConceptBank, cache: Path
 ) -> Reference:
     """Return the studies with reports that groundings learn from: the same for every seed, at none of the test's sites."""
-    parts: list[Array] = []
+    parts: list[Features] = []
     reports: list[str] = []
     patients: list[str] = []
     for site, plans in _reference_plans(recipe):
         renders = renderer(plans, site)
-        parts.append(_features(renders, encoder, cache).pooled)
+        parts.append(_features(renders, encoder, cache))
         reports += renders.reports
         patients += [f"{site.name}-{plan.patient}" for plan in plans]
-    features = Features(np.concatenate(parts), text_space=True)
+    features = Features(np.concatenate([part.pooled for part in parts]), text_space=parts[0].text_space)
     return read_reference(features, reports, patients, bank, recipe.classes, not_mentioned=recipe.not_mentioned)
 
 
@@ -84,12 +84,11 @@ def render_everything(
     recipe: SweepRecipe,
     *,
     cache: Path,
-    encoder_folder: Path | None = None,
     workers: int,
     progress: Callable[[str], None],
 ) -> None:
     """Fill the cache of renders with all processes at once, before cells compete for them."""
-    preprocess = OpenClipEncoder.from_folder(encoder_folder or shipped_encoder_folder()).preprocess
+    preprocess = open_encoder(recipe.encoder, sha256=recipe.encoder_sha256).preprocess
     render = Renderer(recipe.render_size, preprocess, cache, workers)
     for site, plans in _reference_plans(recipe):
         render(plans, site)
@@ -106,6 +105,6 @@ def _reference_plans(recipe: SweepRecipe) -> list[tuple[SiteProfile, list[StudyP
     return [(site, mixed_plan(share, recipe.reference_diagnoses, recipe.seed)) for site in REFERENCE_SITES]
 
 
-def _features(renders: Renders, encoder: OpenClipEncoder, cache: Path) -> Features:
+def _features(renders: Renders, encoder: ImageEncoder, cache: Path) -> Features:
     keys = [image_key(renders.key, {"row": row}) for row in range(len(renders.images))]
     return FeatureCache(cache, encoder).features(keys, lambda row: renders.images[row])

@@ -84,7 +84,7 @@ class Renderer:
             "site": site.name,
             "plans": [asdict(plan) for plan in plans],
             "size": self.size,
-            "preprocess": self.preprocess.to_config(),
+            "resizing": self.preprocess.resizing(),
             "first": hashlib.sha256(first.tobytes()).hexdigest(),
         }
         return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from osler.bottleneck.encoders.checkpoint import shipped_encoder_folder
-from osler.bottleneck.encoders.open_clip import OpenClipEncoder
+from osler.bottleneck.encoders.catalogue import open_encoder
 from osler.tracking import open_tracker
 from osler.workspace import Workspace
 from osler_knowledge.bank import ConceptBank
@@ -52,8 +51,14 @@ def run_transfer(
         label=recipe.label,
         splits=recipe.splits,
         bank=bank,
-        encoder=OpenClipEncoder.from_folder(shipped_encoder_folder()),
-        provenance={"data": recipe.data, "recipe": recipe.name, "source": recipe.source, "target": recipe.target},
+        encoder=open_encoder(recipe.encoder, sha256=recipe.encoder_sha256),
+        provenance={
+            "data": recipe.data,
+            "recipe": recipe.name,
+            "encoder": recipe.encoder,
+            "source": recipe.source,
+            "target": recipe.target,
+        },
         workers=workers,
     )
     fitted = run_confounded(
@@ -66,6 +71,7 @@ def run_transfer(
     )
     return {
         "data": recipe.data,
+        "encoder": recipe.encoder,
         "classes": list(recipe.classes),
         "sizes": {name: len(group) for name, group in trial.patients().items()},
         "results": [one.record.to_dict() for one in fitted.values()],

