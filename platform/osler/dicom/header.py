@@ -21,7 +21,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirecto
 
 from osler.dicom.decoders import has_decoder
 from osler.dicom.identifiers import patient_identifiers, private_identifier
-from osler.dicom.pixels import decoded_length
+from osler.dicom.pixel_format import decoded_length
 from osler.dicom.refusals import attempt, from_header_error, refusal, refusing
 from osler_contracts.codes import Code
 from osler_contracts.headers import KEYWORDS

@@ -28,6 +28,14 @@ EXPLANATIONS: dict[Code, tuple[str, str]] = {
         "No installed decoder reads this transfer syntax.",
         "Install one that does (`osler doctor` lists them), or have the source send it uncompressed.",
     ),
+    Code.DECODE_CRASH: (
+        "Reading the file ended the process that did it.",
+        "Export the file again, uncompressed if the source can; a decoder met something that it cannot survive.",
+    ),
+    Code.DECODE_TIMEOUT: (
+        "Reading the file took longer than a file may take.",
+        "Export the file again, or split a very long multi-frame image at the source.",
+    ),
     Code.DUPLICATE: (
         "The archive holds this content already.",
         "Nothing.",
@@ -52,9 +60,17 @@ EXPLANATIONS: dict[Code, tuple[str, str]] = {
         "The file has no DICOM marker behind its preamble (PS3.10 7.1).",
         "Take files of other kinds out of the folder, or wrap images with `osler dicomize`.",
     ),
+    Code.OUT_OF_MEMORY: (
+        "Reading the file needs more memory than one file may take.",
+        "Check Rows, Columns and Number of Frames at the source, or split the image there.",
+    ),
     Code.PATH_OUTSIDE: (
         "The name of a member or a referenced file leads out of its archive or medium.",
         "Do not trust this archive; have the source export it again.",
+    ),
+    Code.PIXEL_FORMAT_INVALID: (
+        "The header's description of a pixel (samples, photometric interpretation, bits) contradicts itself.",
+        "Have the source repair the header and send it again.",
     ),
     Code.PIXELS_UNDECODABLE: (
         "The pixel data cannot be decoded.",
@@ -100,6 +116,8 @@ def refusing(mapped: Callable[[Exception], OslerError]) -> Iterator[None]:
         yield
     except OslerError:
         raise
+    except MemoryError:
+        raise refusal(Code.OUT_OF_MEMORY) from None
     except Exception as error:  # noqa: BLE001 - see above; the list of kinds has no end
         raise mapped(error) from None
 
@@ -108,6 +126,8 @@ def attempt(read: Callable[[], Read], otherwise: Read) -> Read:
     """Return what a reading gives, or another value where the file's own value is malformed."""
     try:
         return read()
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001 - as in `refusing`
         return otherwise
 
@@ -128,8 +148,6 @@ def from_pixel_error(error: Exception) -> OslerError:
     """Map what decoding pixels raised: AttributeError for a missing element, ValueError for a length, and the like."""
     if isinstance(error, OSError):
         return from_header_error(error)
-    if isinstance(error, MemoryError):
-        return refusal(Code.ABSURD_SIZE, "The pixels do not fit into memory.")
     return refusal(Code.PIXELS_UNDECODABLE, _named(Code.PIXELS_UNDECODABLE, error))
 
 

@@ -10,8 +10,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import apply_modality_lut
-from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import JPEG2000MC, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from osler.dicom.decoders import decoder_plugin, decoder_table
 from osler.dicom.pixels import read_image, read_stored
@@ -149,9 +150,12 @@ def test_failures_have_codes(make_radiograph: Make, write_dicom: Write, values: 
     assert caught.value.code is code
 
 
-def test_decoder_missing() -> None:
+def test_decoder_missing(make_radiograph: Make, write_dicom: Write) -> None:
+    dataset = make_radiograph(PixelData=encapsulate([b"\xff\x4f\xff\x51"]))
+    dataset.file_meta.TransferSyntaxUID = JPEG2000MC
+    dataset["PixelData"].is_undefined_length = True
     with pytest.raises(OslerError) as caught:
-        read_image(shipped("SC_rgb_jpeg_gdcm.dcm"))
+        read_image(write_dicom(dataset))
     assert caught.value.code is Code.DECODER_MISSING
     table = decoder_table()
     assert table["RLE Lossless"]

@@ -1,0 +1,139 @@
+"""From a data set to stored values: the only place where pixels are decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
+from pydicom.pixels.utils import iter_pixels, pixel_array
+
+from osler.dicom.codestream import read_codestream
+from osler.dicom.decoders import NATIVE, decoder_label, decoder_plugin
+from osler.dicom.pixel_format import check_format, frame_count
+from osler.dicom.refusals import from_pixel_error, refusal, refusing
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """The decoder chosen for a data set: its plugin as pydicom knows it, and its label with its version."""
+
+    plugin: str
+    label: str
+
+
+def decode(dataset: Dataset, frame: int | None = 0) -> NDArray[Any]:
+    """Decode stored values with the pinned decoder; YCbCr becomes RGB, and unused bits are cleared.
+
+    Args:
+        dataset: A data set with its file meta.
+        frame: Index of the frame, None for all of them.
+
+    Returns:
+        (H, W) or (H, W, samples) of one frame; all frames add a leading axis where there are several.
+
+    Raises:
+        OslerError: What `check_format` and `decoder_for` raise, `pixels-undecodable`, or `usage` for a frame that the
+            file does not have.
+    """
+    check_format(dataset)
+    frames = frame_count(dataset)
+    if frame is not None and not 0 <= frame < frames:
+        raise OslerError(Code.USAGE, f"There is no frame {frame}: the file has {frames}.", "Count frames from 0.")
+    chosen = decoder_for(dataset)
+    with refusing(from_pixel_error):
+        pixels = np.asarray(pixel_array(dataset, index=frame, **_options(dataset, chosen)))
+        _check_shape(dataset, pixels, frame)
+        return _reposition(dataset, pixels)
+
+
+def check_decodable(dataset: Dataset) -> Decoder:
+    """Decode every frame and drop it; raises as `decode`.
+
+    Returns:
+        The decoder that it took.
+    """
+    check_format(dataset)
+    chosen = decoder_for(dataset)
+    decoded = 0
+    with refusing(from_pixel_error):
+        for pixels in iter_pixels(dataset, raw=True, **_options(dataset, chosen)):
+            _check_shape(dataset, pixels, 0)
+            decoded += 1
+    if decoded != frame_count(dataset):
+        raise refusal(Code.PIXELS_UNDECODABLE, "The pixel data holds another number of frames than the header says.")
+    return chosen
+
+
+def decoder_for(dataset: Dataset) -> Decoder:
+    """Choose the decoder of a data set, once every compressed frame has been held against the header.
+
+    Raises:
+        OslerError: `decoder-missing`; `pixels-undecodable` where a frame is not what the header describes.
+    """
+    syntax = dataset.file_meta.TransferSyntaxUID
+    decoder_plugin(syntax)
+    precision = _check_codestreams(dataset) if syntax.is_encapsulated else 8
+    return Decoder(decoder_plugin(syntax, precision), decoder_label(syntax, precision))
+
+
+def _check_codestreams(dataset: Dataset) -> int:
+    """Hold the head of every frame against the header, and return the greatest precision."""
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    samples, allocated = int(dataset.get("SamplesPerPixel") or 1), int(dataset.BitsAllocated)
+    syntax, precision = dataset.file_meta.TransferSyntaxUID, 1
+    for frame in _frames(dataset):
+        head = read_codestream(frame, syntax)
+        if head is None:
+            return 8
+        if (head.rows, head.columns, head.samples) != (rows, columns, samples) or head.precision > allocated:
+            raise refusal(Code.PIXELS_UNDECODABLE, "A compressed frame has another size or depth than the header says.")
+        precision = max(precision, head.precision)
+    return precision
+
+
+def _frames(dataset: Dataset) -> Iterator[bytes]:
+    """Yield the compressed frames, by whichever offset table there is (PS3.5 A.4)."""
+    table, lengths = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
+    with refusing(from_pixel_error):
+        yield from generate_frames(
+            dataset.PixelData,
+            number_of_frames=frame_count(dataset),
+            extended_offsets=None if table is None or lengths is None else (table, lengths),
+        )
+
+
+def _options(dataset: Dataset, chosen: Decoder) -> dict[str, Any]:
+    return {
+        "decoding_plugin": "" if chosen.plugin == NATIVE else chosen.plugin,
+        # Where the stored bits are not the lowest ones, pydicom would keep the wrong ones.
+        "correct_unused_bits": _bits_above(dataset) == 0,
+    }
+
+
+def _check_shape(dataset: Dataset, pixels: NDArray[Any], frame: int | None) -> None:
+    """Refuse frames of another size than the header's, and what decoders add or leave out at the end."""
+    frames = frame_count(dataset) if frame is None else 1
+    samples = int(dataset.get("SamplesPerPixel") or 1)
+    if pixels.size != frames * int(dataset.Rows) * int(dataset.Columns) * samples:
+        raise refusal(Code.PIXELS_UNDECODABLE, "The decoded pixels do not have the size that the header says.")
+
+
+def _bits_above(dataset: Dataset) -> int:
+    """Return how far the stored bits lie above the lowest ones (PS3.5 8.1.1, before its edition of 2014)."""
+    stored = int(dataset.get("BitsStored") or 0)
+    return int(dataset.get("HighBit", stored - 1)) + 1 - stored if stored else 0
+
+
+def _reposition(dataset: Dataset, pixels: NDArray[Any]) -> NDArray[Any]:
+    """Move stored bits that end below the highest bit to the bottom, with their sign."""
+    if _bits_above(dataset) == 0 or pixels.dtype.kind == "f":
+        return pixels
+    allocated, stored, high = (int(dataset[key].value) for key in ("BitsAllocated", "BitsStored", "HighBit"))
+    return (pixels << (allocated - 1 - high)) >> (allocated - stored)
