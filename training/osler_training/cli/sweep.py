@@ -46,11 +46,12 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     )
     # JSON has no NaN: with one seed there is no interval over seeds.
     records = summary.astype(object).where(summary.notna(), None).to_dict("records")
+    words = {"lead": "lead over", "gain": "gain of adaptation by"}
     lines = [
-        f"{row['arm']}, {row['test']} test, confounding {row['level']:g}: lead over {row['method']} "
+        f"{row['arm']}, {row['test']} test, confounding {row['level']:g}: {words[row['quantity']]} {row['method']} "
         f"{100 * row['mean']:+.1f} points" + _interval(row)
         for row in records
-        if row["quantity"] == "lead"
+        if row["quantity"] in words
     ]
     lines.append(f"Phantom results. Tables and plot are in {arguments.out}.")
     return CommandResult({"phantom": True, "summary": records, "out": str(arguments.out)}, lines)

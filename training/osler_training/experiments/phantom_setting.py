@@ -21,9 +21,11 @@ from osler_training.fit.problem import Cohort, Reference
 from osler_training.fit.report_labels import read_reference
 from osler_training.phantom.digest import phantom_digest
 from osler_training.phantom.nuisance import MIMIC, held_out
-from osler_training.phantom.plan import StudyPlan, mixed_plan
-from osler_training.phantom.sites import HOSPITAL_A, REFERENCE_SITES, SiteProfile
+from osler_training.phantom.plan import StudyPlan, confounded_plan, mixed_plan
+from osler_training.phantom.sites import HOSPITAL_A, HOSPITAL_B, REFERENCE_SITES, SiteProfile
 from osler_training.recipes.recipe import Arm, SweepRecipe
+
+OTHER_POPULATION = 1_000_000
 
 
 def nuisance_of(arm: Arm, seed: int) -> str:
@@ -61,7 +63,29 @@ def prepare(recipe: SweepRecipe, arm: Arm, seed: int, *, cache: Path) -> Setting
             "bank_digest": bank.digest,
             "encoder_digest": encoder.digest,
         },
+        other_site=_other_site(recipe, nuisance, seed, renderer, encoder),
     )
+
+
+def _other_site(
+    recipe: SweepRecipe, nuisance: str, seed: int, renderer: Renderer, encoder: ImageEncoder
+) -> Cohort | None:
+    """Return the studies of hospital B with the nuisance reversed, where the recipe adapts to it."""
+    if recipe.adaptation is None:
+        return None
+    plans = _other_plans(recipe, nuisance, seed)
+    renders = renderer(plans, HOSPITAL_B)
+    return Cohort(
+        _features(renders, encoder, renderer.cache),
+        np.array([recipe.classes.index(plan.diagnosis) for plan in plans]),
+        tuple(f"{HOSPITAL_B.name}-{seed}-{plan.patient}" for plan in plans),
+    )
+
+
+def _other_plans(recipe: SweepRecipe, nuisance: str, seed: int) -> list[StudyPlan]:
+    studies = recipe.adaptation.patients if recipe.adaptation else 0
+    # Another population than hospital A's of any seed.
+    return confounded_plan(studies, recipe.classes, nuisance, 1.0, reversed=True, seed=seed + OTHER_POPULATION)
 
 
 def reference(
@@ -97,6 +121,8 @@ def render_everything(
         plans = mixed_plan(recipe.patients, recipe.classes, seed)
         for name in dict.fromkeys([None, *(nuisance_of(arm, seed) for arm in recipe.arms)]):
             render([replace(plan, nuisance=name) for plan in plans], HOSPITAL_A)
+            if name and recipe.adaptation:
+                render(_other_plans(recipe, name, seed), HOSPITAL_B)
         progress(f"rendered the {recipe.patients} studies of seed {seed} with every nuisance")
 
 

@@ -99,7 +99,9 @@ def _run_group(recipe: SweepRecipe, out: Path, prepare: Prepare, task: tuple[Arm
     if missing:
         setting = prepare(recipe, arm, seed)
         for level in missing:
-            cell = run_cell(setting, level, recipe.methods_of(arm), recipe.lead, seed=seed)
+            cell = run_cell(
+                setting, level, recipe.methods_of(arm), recipe.lead, seed=seed, adaptation=recipe.adaptation
+            )
             scratch = paths[level].with_suffix(".part")
             scratch.write_text(json.dumps({"arm": arm.name, **cell}, indent=1) + "\n", encoding="utf-8")
             os.replace(scratch, paths[level])

@@ -15,8 +15,10 @@ from osler_training.evaluate.bootstrap import Estimate
 from osler_training.evaluate.splits import Splits, check_disjoint
 from osler_training.experiments.confounded import predicted
 from osler_training.experiments.confounding import Renderings
+from osler_training.experiments.sweep_adaptation import adapt_cell
 from osler_training.fit.methods import fit_method
 from osler_training.fit.problem import Cohort, Problem, Reference
+from osler_training.recipes.recipe import AdaptRule
 
 TESTS = ("id", "balanced", "reversed")
 
@@ -33,6 +35,7 @@ class Setting:
         bank: The concepts.
         encoder: The encoder.
         provenance: Where the data came from, kept with every cell.
+        other_site: Studies of hospital B with the nuisance reversed, to adapt to; None where nothing is adapted.
     """
 
     classes: tuple[str, ...]
@@ -42,6 +45,7 @@ class Setting:
     bank: ConceptBank
     encoder: Encoder
     provenance: Mapping[str, Any]
+    other_site: Cohort | None = None
 
     def problem(self, level: float, seed: int) -> tuple[Problem, dict[str, Cohort]]:
         """Return the problem at a level of confounding, with its test sets.
@@ -67,9 +71,15 @@ class Setting:
 
 
 def run_cell(
-    setting: Setting, level: float, methods: Mapping[str, Mapping[str, Any]], lead: str, *, seed: int
+    setting: Setting,
+    level: float,
+    methods: Mapping[str, Mapping[str, Any]],
+    lead: str,
+    *,
+    seed: int,
+    adaptation: AdaptRule | None = None,
 ) -> dict[str, Any]:
-    """Fit and test every method.
+    """Fit and test every method, and adapt the leading one where the level asks for it.
 
     Args:
         setting: The data.
@@ -77,18 +87,22 @@ def run_cell(
         methods: Options by name of method.
         lead: The method whose lead over each other is measured, by paired bootstrap.
         seed: Seed of fits and bootstrap.
+        adaptation: How to adapt `lead` to hospital B, at which levels.
 
     Returns:
-        A JSON object: accuracy and lead with their intervals by method and test set.
+        A JSON object: accuracy and lead with their intervals by method and test set, adaptation by its variants.
     """
     problem, tests = setting.problem(level, seed)
     accuracy: dict[str, dict[str, Estimate]] = {}
     seconds, fits = {}, {}
+    adapted: dict[str, dict[str, Any]] = {}
     for name, options in methods.items():
         start = time.perf_counter()
         classifier = fit_method(name, problem, options, seed=seed)
         accuracy[name] = {test: predicted(classifier, cohort).estimate(seed=seed) for test, cohort in tests.items()}
         seconds[name], fits[name] = round(time.perf_counter() - start, 2), classifier.record()
+        if name == lead and adaptation and level in adaptation.levels and setting.other_site is not None:
+            adapted = adapt_cell(classifier, setting.other_site, tests["id"], adaptation, seed=seed)
     leads = {
         name: {test: _cell(accuracy[lead][test].minus(accuracy[name][test])) for test in TESTS}
         for name in methods
@@ -100,6 +114,7 @@ def run_cell(
         "provenance": dict(setting.provenance),
         "accuracy": {name: {test: _cell(one) for test, one in row.items()} for name, row in accuracy.items()},
         "lead": leads,
+        "adaptation": adapted,
         "fits": fits,
         "seconds": seconds,
     }

@@ -23,13 +23,10 @@ COLOURS = {
 
 
 def tidy(cells: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Return a row a cell, method, test and quantity (`accuracy`, or `lead` over that method)."""
-    rows = [
+    """Return a row a cell, method, test and quantity (`accuracy`, or `lead` over that method; see also `adapted`)."""
+    rows: list[dict[str, Any]] = [
         {
-            "arm": cell["arm"],
-            "nuisance": cell["provenance"].get("nuisance", ""),
-            "level": cell["level"],
-            "seed": cell["seed"],
+            **_named(cell),
             "quantity": quantity,
             "method": method,
             "test": test,
@@ -42,7 +39,30 @@ def tidy(cells: Sequence[dict[str, Any]]) -> pd.DataFrame:
         for method, row in cell[quantity].items()
         for test, one in row.items()
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows + [row for cell in cells for row in adapted(cell)])
+
+
+def adapted(cell: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of a cell's adaptation: the variant as method, hospital B or A (`source`) as test."""
+    tests = dict.fromkeys(("target_before", "target_after", "gain", "harmed", "unchanged"), "target")
+    tests |= dict.fromkeys(("source_before", "source_after", "source_after_ungated"), "source")
+    return [
+        {
+            **_named(cell),
+            "quantity": quantity,
+            "method": variant,
+            "test": test,
+            "value": record[quantity],
+            **dict(zip(("ci_low", "ci_high"), record["ci"].get(quantity, (np.nan, np.nan)), strict=True)),
+        }
+        for variant, record in cell.get("adaptation", {}).items()
+        for quantity, test in tests.items()
+    ]
+
+
+def _named(cell: dict[str, Any]) -> dict[str, Any]:
+    nuisance = cell["provenance"].get("nuisance", "")
+    return {"arm": cell["arm"], "nuisance": nuisance, "level": cell["level"], "seed": cell["seed"]}
 
 
 def over_seeds(table: pd.DataFrame) -> pd.DataFrame:

@@ -125,6 +125,28 @@ class Arm(BaseModel):
     methods: tuple[str, ...] = ()
 
 
+class AdaptRule(BaseModel):
+    """Adaptation of the leading method to hospital B, where the nuisance goes with every class but the first.
+
+    Attributes:
+        levels: Levels of confounding at which it is done.
+        patients: Studies of hospital B.
+        support_share: Share of its patients from whom support is drawn; the rest are its test.
+        shots: Support studies of each class.
+        draws: Support draws.
+        tolerances: By name of a variant, how much accuracy at the source may fall if the patch were not gated, as a fraction.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    levels: Annotated[tuple[Share, ...], Field(min_length=1)] = (1.0,)
+    patients: Count = 400
+    support_share: Share = 0.3
+    shots: Count = 4
+    draws: Annotated[int, Field(ge=20)] = 20
+    tolerances: Annotated[dict[str, Share], Field(min_length=1)] = {"tti_reading": 0.005}
+
+
 class SweepRecipe(Recipe):
     """A sweep over confounding.
 
@@ -136,6 +158,7 @@ class SweepRecipe(Recipe):
         splits: Shares of the patients.
         arms: Nuisances.
         lead: The method whose lead is reported.
+        adaptation: How the leading method, a bottleneck, is adapted to hospital B; None for not at all.
     """
 
     seeds: Count = 5
@@ -145,6 +168,7 @@ class SweepRecipe(Recipe):
     splits: SplitShares = SplitShares()
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
     lead: str = "bottleneck_prior"
+    adaptation: AdaptRule | None = None
 
     @model_validator(mode="after")
     def _arms_name_methods(self) -> Self:
