@@ -109,7 +109,7 @@ def _header(path: Path) -> Dataset:
 
 
 def _is_directory(dataset: Dataset) -> bool:
-    return dataset.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
+    return bool(dataset.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage)
 
 
 def _file_ids(directory: Dataset) -> Iterator[tuple[str, ...]]:

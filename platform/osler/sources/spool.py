@@ -34,7 +34,7 @@ class Spool:
     def __init__(self, workspace: Workspace, name: str, *, keep: bool = False) -> None:
         self.folder = workspace.root / FOLDER / name
         self._keep = keep
-        self._lock: IO[bytes] | None = None
+        self._lock: int | None = None
 
     def __enter__(self) -> Self:
         """Take the folder.
@@ -56,7 +56,7 @@ class Spool:
         if not self._keep:
             shutil.rmtree(self.folder, ignore_errors=True)
         if self._lock is not None:
-            self._lock.close()
+            os.close(self._lock)
             self._lock = None
 
     def path(self, name: str) -> Path:
@@ -85,11 +85,11 @@ class Spool:
                 path.unlink(missing_ok=True)
 
     def _take(self) -> None:
-        lock = open(self.folder.with_suffix(".lock"), "wb", opener=private)
+        lock = os.open(self.folder.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.close()
+            os.close(lock)
             raise OslerError(
                 Code.WORKSPACE_OCCUPIED,
                 "Another process is ingesting from a source of this kind into this workspace.",
