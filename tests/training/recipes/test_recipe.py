@@ -24,6 +24,15 @@ def test_the_shipped_recipes_are_what_the_methods_ask_for() -> None:
     assert {"bottleneck_prior", "linear_probe"} <= set(sweep.methods_of(arms["mimic"]))
 
 
+def test_the_second_sweep_differs_from_the_first_in_its_encoder_alone() -> None:
+    first, second = (load_recipe(SweepRecipe, name) for name in ("sweep", "sweep_imagenet"))
+    assert (first.encoder, second.encoder) == ("phantom_clip", "imagenet_lite0")
+    apart = {"name", "encoder", "methods"}
+    assert first.model_dump(exclude=apart) == second.model_dump(exclude=apart)
+    # The encoder trained end to end is there the network that `fine_tuned_cnn` trains anyhow.
+    assert {**second.methods, "fine_tuned_encoder": first.methods["fine_tuned_encoder"]} == first.methods
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
