@@ -116,10 +116,13 @@ def test_another_recipe_or_no_resume_is_refused(swept: tuple[Path, pd.DataFrame]
 
 def test_means_over_seeds_have_students_interval() -> None:
     table = pd.DataFrame({"value": [0.6, 0.7, 0.8]}).assign(
-        arm="a", quantity="accuracy", method="m", test="id", level=1.0
+        arm="a", quantity="accuracy", method="m", test="id", level=1.0, ci_low=0.5, ci_high=[0.7, 0.8, 0.9]
     )
     row = over_seeds(table).iloc[0]
     assert row["mean"] == pytest.approx(0.7)
+    # Independent normal figures of widths 0.2, 0.3 and 0.4: the interval of their mean is narrower by the rule of sums.
+    assert row["fixed_high"] - row["fixed_low"] == pytest.approx(np.sqrt(0.2**2 + 0.3**2 + 0.4**2) / 3)
+    assert (row["fixed_high"] + row["fixed_low"]) / 2 == pytest.approx(0.7)
     assert row["ci_high"] - row["mean"] == pytest.approx(4.302653 * 0.1 / np.sqrt(3), rel=1e-5)
 
 

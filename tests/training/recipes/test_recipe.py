@@ -54,6 +54,16 @@ def test_a_wrong_entry_is_named(change: dict[str, object], said: str, tmp_path: 
     assert caught.value.code == Code.USAGE
 
 
+def test_another_encoder_makes_another_recipe() -> None:
+    sweep = load_recipe(SweepRecipe, "sweep").model_copy(update={"encoder_sha256": "0" * 64})
+    assert sweep.with_encoder(None) is sweep
+    changed = sweep.with_encoder("imagenet_lite0")
+    assert (changed.encoder, changed.encoder_sha256) == ("imagenet_lite0", None)
+    assert changed.model_dump(exclude={"encoder", "encoder_sha256"}) == sweep.model_dump(
+        exclude={"encoder", "encoder_sha256"}
+    )
+
+
 def test_a_recipe_that_is_not_there_or_not_yaml(tmp_path: Path) -> None:
     with pytest.raises(OslerError) as caught:
         load_recipe(DemoRecipe, tmp_path / "none.yaml")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from osler.cli.command import CommandResult, say
+from osler_training.cli.options import add_encoder
 
 SUMMARY = "measure methods over levels of confounding on phantoms (long; can be resumed)"
 
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe", default="sweep", metavar="FILE", help="a YAML file, or the name of a shipped recipe"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for cells, tables and plot")
-    parser.add_argument("--encoder", metavar="NAME|DIR", help="encoder instead of the recipe's: shipped, or a folder")
+    add_encoder(parser)
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes (default: 2)")
     parser.add_argument("--resume", action="store_true", help="go on with what DIR holds of the same recipe")
 
@@ -31,10 +32,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     from osler_training.experiments.sweep import run_sweep
     from osler_training.recipes.recipe import SweepRecipe, load_recipe
 
-    recipe = load_recipe(SweepRecipe, arguments.recipe)
+    recipe = load_recipe(SweepRecipe, arguments.recipe).with_encoder(arguments.encoder)
     cache = arguments.out.resolve().with_name(arguments.out.name + ".renders")
-    if arguments.encoder:
-        recipe = recipe.model_copy(update={"encoder": arguments.encoder, "encoder_sha256": None})
     render_everything(recipe, cache=cache, workers=arguments.workers, progress=say)
     summary = run_sweep(
         recipe,

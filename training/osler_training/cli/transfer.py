@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from osler.cli.command import CommandResult, add_workspace, say
+from osler_training.cli.options import add_encoder
 
 SUMMARY = "learn at one ingested site, test at another, and say how much each method falls"
 
@@ -17,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bank", type=Path, metavar="FILE", help="concept bank (default: built from the shipped corpus)"
     )
+    add_encoder(parser)
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="worker processes (default: 2)")
 
 
@@ -29,8 +31,10 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     from osler_training.experiments.transfer import TransferRecipe, run_transfer
     from osler_training.recipes.recipe import load_recipe
 
-    recipe = load_recipe(TransferRecipe, arguments.recipe)
+    recipe = load_recipe(TransferRecipe, arguments.recipe).with_encoder(arguments.encoder)
     workspace = Workspace.open(arguments.workspace)
     bank = ConceptBank.load(arguments.bank) if arguments.bank else build_bank()
     record = run_transfer(workspace, recipe, bank, workers=arguments.workers, progress=say)
-    return CommandResult(payload=record, lines=[f"Data: {recipe.data}.", *result_lines(record["results"])])
+    return CommandResult(
+        payload=record, lines=[f"Data: {recipe.data}. Encoder: {recipe.encoder}.", *result_lines(record["results"])]
+    )

@@ -130,6 +130,7 @@ def run_demo(workspace: Workspace, recipe: DemoRecipe, *, workers: int, progress
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipe": recipe.name,
         "seed": recipe.seed,
+        "encoder": recipe.encoder,
         "nuisance": demo_nuisance(recipe),
         "confounding": recipe.confounding,
         "classes": list(recipe.classes),

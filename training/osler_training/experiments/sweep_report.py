@@ -66,11 +66,28 @@ def _named(cell: dict[str, Any]) -> dict[str, Any]:
 
 
 def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
-    """Return means over seeds, with the 95% interval of Student's t; NaN where there is one seed."""
-    grouped = table.groupby(["arm", "quantity", "method", "test", "level"])["value"]
-    summary = grouped.agg(mean="mean", seeds="count", sd="std").reset_index()
+    """Return means over seeds, with two 95% intervals.
+
+    `ci_low` and `ci_high` are Student's t over the seeds, each of which has another nuisance: what to expect of other
+    nuisances; NaN where there is one seed. `fixed_low` and `fixed_high` hold these nuisances fixed: from the bootstraps
+    over the patients of each cell, who are other patients in each; NaN where a cell has none.
+    """
+    variances = table.assign(variance=((table["ci_high"] - table["ci_low"]) / (2 * stats.norm.ppf(0.975))) ** 2)
+    grouped = variances.groupby(["arm", "quantity", "method", "test", "level"])
+    summary = grouped.agg(
+        mean=("value", "mean"),
+        seeds=("value", "count"),
+        sd=("value", "std"),
+        variance=("variance", lambda group: group.sum(skipna=False)),
+    ).reset_index()
     half = stats.t.ppf(0.975, np.maximum(summary["seeds"] - 1, 1)) * summary["sd"] / np.sqrt(summary["seeds"])
-    return summary.assign(ci_low=summary["mean"] - half, ci_high=summary["mean"] + half).drop(columns="sd")
+    fixed = stats.norm.ppf(0.975) * np.sqrt(summary["variance"]) / summary["seeds"]
+    return summary.assign(
+        ci_low=summary["mean"] - half,
+        ci_high=summary["mean"] + half,
+        fixed_low=summary["mean"] - fixed,
+        fixed_high=summary["mean"] + fixed,
+    ).drop(columns=["sd", "variance"])
 
 
 def write_report(cells: Sequence[dict[str, Any]], folder: Path) -> pd.DataFrame:

@@ -45,6 +45,10 @@ class Recipe(BaseModel):
     encoder_sha256: str | None = None
     methods: Methods
 
+    def with_encoder(self, encoder: str | None) -> Self:
+        """Return the recipe with another encoder, where one is named."""
+        return self if encoder is None else self.model_copy(update={"encoder": encoder, "encoder_sha256": None})
+
     @model_validator(mode="after")
     def _methods_exist(self) -> Self:
         from osler_training.fit.methods import parse_options
