@@ -6,9 +6,10 @@ A crash in between leaves a file without a row; ingesting again writes the same 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -20,6 +21,13 @@ from osler.archive.store import Archive
 from osler.files import move_synced
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+
+
+class Known(NamedTuple):
+    """The content that an archived instance came from, and its own hash."""
+
+    source_sha256: str
+    sha256: str
 
 
 class Keeper:
@@ -58,14 +66,17 @@ class Keeper:
         """Number of this run."""
         return self._run.id
 
-    def archived(self, source_sha256: str) -> bool:
-        """Return whether the archive holds a file made from this content, on disk too."""
-        path = self._session.scalar(select(Instance.path).where(Instance.source_sha256 == source_sha256))
-        return path is not None and (self.archive.workspace.root / path).is_file()
+    def archived(self, source_sha256s: Iterable[str]) -> set[str]:
+        """Return those contents that the archive holds a file of, on disk too."""
+        query = select(Instance.source_sha256, Instance.path).where(Instance.source_sha256.in_(set(source_sha256s)))
+        root = self.archive.workspace.root
+        return {content for content, path in self._session.execute(query) if (root / path).is_file()}
 
-    def content_of(self, uid: str) -> str | None:
-        """Return from which content the archive has an instance, None where it has none."""
-        return self._session.scalar(select(Instance.source_sha256).where(Instance.uid == uid))
+    def known(self, uid: str) -> Known | None:
+        """Return what the archive says of an instance, None where it has none."""
+        query = select(Instance.source_sha256, Instance.sha256).where(Instance.uid == uid)
+        row = self._session.execute(query).one_or_none()
+        return None if row is None else Known(*row)
 
     def accept(self, instance: Instance, study: Study, waiting: Path) -> None:
         """Move a prepared file to its place and add its rows."""
@@ -81,6 +92,22 @@ class Keeper:
         """Add the row that says what became of a received file."""
         row = Intake(run_id=self.run, source_sha256=source_sha256, outcome=str(outcome), code=code, detail=detail)
         self._session.add(row)
+
+    def revise(self, source_sha256: str, outcome: Outcome, code: str, detail: str) -> None:
+        """Say what became of a file that was quarantined when it was received, and was judged again.
+
+        The rows of its receipts change: accounts stay those of what was received, as if it had been judged so at first.
+        """
+        query = select(Intake).where(Intake.source_sha256 == source_sha256).order_by(Intake.id)
+        rows = list(self._session.scalars(query))
+        waiting = [row for row in rows if row.outcome == str(Outcome.QUARANTINED)]
+        if not rows:  # the index was lost and the quarantine was not
+            self.note(source_sha256, outcome, code, detail)
+        for number, row in enumerate(waiting):
+            if outcome is Outcome.ACCEPTED and number:
+                row.outcome, row.code, row.detail = str(Outcome.DUPLICATE), str(Code.DUPLICATE), ""
+            else:
+                row.outcome, row.code, row.detail = str(outcome), code, detail
 
     def describe(self, study_uid: str, labels: Mapping[str, str], report: str | None) -> bool:
         """Store labels and report of a study; return whether the archive holds it, else nothing is stored."""

@@ -102,6 +102,23 @@ EXPLANATIONS: dict[Code, tuple[str, str]] = {
     ),
 }
 
+# Where the standard says what such a file breaks; the other codes are limits of Osler's own.
+CLAUSES: dict[Code, str] = {
+    Code.ABSURD_SIZE: "PS3.3 C.7.6.3.1",
+    Code.CONFLICTING_DUPLICATE: "PS3.5 9",
+    Code.DECODER_MISSING: "PS3.5 10",
+    Code.FILE_MISSING: "PS3.3 F.3.2.2",
+    Code.HEADER_INVALID: "PS3.5 7.1",
+    Code.NO_PIXELS: "PS3.3 C.7.6.3",
+    Code.NOT_DICOM: "PS3.10 7.1",
+    Code.PATH_OUTSIDE: "PS3.10 8.2",
+    Code.PIXEL_FORMAT_INVALID: "PS3.3 C.7.6.3.1",
+    Code.PIXELS_UNDECODABLE: "PS3.5 8",
+    Code.TRUNCATED: "PS3.5 7.1",
+}
+# What a person may let in after a look; a file refused for anything else cannot enter as it is.
+RELEASABLE = frozenset({Code.BURNED_IN_TEXT})
+
 
 def refusal(code: Code, message: str | None = None) -> OslerError:
     """Return the refusal of a code, with its standing mend and a message of its own if one is given."""

@@ -1,11 +1,12 @@
-"""The way of a folder into the archive, batch by batch; each received file gets exactly one outcome."""
+"""The way of a source into the archive, batch by batch; each received file gets exactly one outcome."""
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
+from itertools import islice
 from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
@@ -16,39 +17,42 @@ from osler.archive.quarantine import Reason
 from osler.archive.records import Outcome
 from osler.archive.store import Archive
 from osler.deid.pseudonyms import Pseudonymizer
-from osler.dicom.refusals import EXPLANATIONS, refusal
+from osler.dicom.refusals import refusal
 from osler.dicom.views import PROJECTION_MODALITIES
 from osler.files import only_writer
-from osler.ingest.judge import Verdict, judge
+from osler.ingest.judge import Verdict, judge, severity_of
 from osler.ingest.labels import StudyNotes, read_labels, scrub
-from osler.ingest.sources import list_files
+from osler.ingest.source import Arrival, Source
+from osler.ingest.sources import FolderSource
 from osler.ingest.summary import IngestSummary
 from osler.ingest.tasks import Examined, Job, Prepared, examine, prepare, unread
-from osler.ingest.workers import Workers
+from osler.ingest.workers import Limits, Workers
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
-from osler_contracts.contract import Contract, load_contract
+from osler_contracts.contract import Contract, Severity, load_contract
 from osler_contracts.errors import OslerError, from_os_error
 
-BATCH = 2000
-COMMIT_EVERY = 64
+BATCH = 500
+COMMIT_EVERY = 125
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int | None], None]
 OnFile = Callable[[Path, Outcome, str], None]
 
 
 def ingest(
-    source: Path,
+    source: Path | Source,
     *,
     site: str,
     workspace: Workspace,
     contract: str = "chest-radiograph",
     key: bytes,
     workers: int = 2,
+    limits: Limits | None = None,
     labels: Path | None = None,
     progress: Progress | None = None,
     on_file: OnFile | None = None,
     today: date | None = None,
+    second_look: SecondLook | None = None,
 ) -> IngestSummary:
     """Take every file of a source into the archive or the quarantine.
 
@@ -56,16 +60,18 @@ def ingest(
     never changed, so that a run that was killed is made good by running it again.
 
     Args:
-        source: A folder, or a single file.
+        source: A folder, a single file, or an open stream of arrivals.
         site: Name of the hospital that the files come from.
         workspace: Where they go.
         contract: Name of a shipped contract, or path of one.
         key: Key of the pseudonyms, from `osler.deid.load_key`.
-        workers: Worker processes; 0 works in this process.
+        workers: Worker processes; 0 works in this process, without limits.
+        limits: Time and memory that one file may take in a worker process.
         labels: Table of labels and reports by original study UID, see `osler.ingest.labels`.
-        progress: Called with the number of files done and of all files.
+        progress: Called with the number of files done and of all files, None where nobody knows it yet.
         on_file: Called with each file's path, outcome and code; meant for checks, since paths may name patients.
         today: The day by which dates are judged; the current one where it is left out.
+        second_look: Given where the source is the workspace's own quarantine: its files are not received once more.
 
     Raises:
         OslerError: `source-missing`, `empty-source`, `unknown-contract`, `table-invalid`, `key-invalid`,
@@ -74,17 +80,17 @@ def ingest(
     agreed = load_contract(contract)
     pseudonymizer = Pseudonymizer(key)
     notes = read_labels(labels) if labels else {}
+    own = (workspace.root, workspace.archive, workspace.quarantine)
     with only_writer(workspace.archive):
-        files = list_files(source, exclude=(workspace.archive, workspace.quarantine))
+        arrivals = FolderSource(source, exclude=own) if isinstance(source, Path) else source
         version = f"{agreed.name} {agreed.version}"
         keeper = Keeper(Archive(workspace), site=site, contract=version, fingerprint=pseudonymizer.fingerprint())
         try:
-            with Workers(workers) as pool:
-                run = _Run(keeper, pool, agreed, site, key, today or date.today(), notes, on_file)
-                for start in range(0, len(files), BATCH):
-                    for done in run.batch(files[start : start + BATCH]):
-                        if progress:
-                            progress(start + done, len(files))
+            with arrivals, Workers(workers, limits) as pool:
+                run = _Run(keeper, pool, agreed, site, key, today or date.today(), notes, on_file, second_look)
+                for done in run.take(arrivals):
+                    if progress:
+                        progress(done, arrivals.total)
             run.describe(pseudonymizer)
             keeper.finish()
             return run.summary
@@ -116,6 +122,7 @@ class _Run:
         today: date,
         notes: Mapping[str, StudyNotes],
         on_file: OnFile | None,
+        second_look: SecondLook | None,
     ) -> None:
         self._keeper = keeper
         self._pool = pool
@@ -125,37 +132,86 @@ class _Run:
         self._today = today
         self._notes = notes
         self._on_file = on_file
+        self._second_look = second_look
+        self._entered: list[str] = []
         self._identifiers: dict[str, frozenset[str]] = {}
         self.summary = IngestSummary()
 
-    def batch(self, files: Sequence[Path]) -> Iterator[int]:
-        """Settle a batch of files in their order, and yield how many are done."""
-        examined = list(self._pool.map(examine, files, _died_at_header))
+    def take(self, source: Source) -> Iterator[int]:
+        """Settle every arrival in its order, and yield how many are done.
+
+        The next batch is examined while this one's pixels are; no more than two are in memory.
+        """
+        arrivals = iter(source)
+        done = 0
+        batch = self._draw(arrivals)
+        while batch.arrivals:
+            decided = self._decide(batch)
+            ahead = self._draw(arrivals)
+            settled = 0
+            for number in self._settle_all(decided):
+                source.settled(batch.arrivals[settled:number])
+                settled = number
+                yield done + number
+            done += settled
+            batch = ahead
+
+    def _draw(self, arrivals: Iterator[Arrival]) -> _Batch:
+        """Take arrivals from the source and have them examined."""
+        drawn = list(islice(arrivals, BATCH))
+        trusted = [arrival.path for arrival in drawn if arrival.refused is None]
+        return _Batch(drawn, self._pool.map(examine, trusted, _lost_at_header))
+
+    def _decide(self, batch: _Batch) -> _Decided:
+        """Judge a batch by its headers, and have prepared what may enter."""
+        examined = [
+            next(batch.answers) if arrival.refused is None else replace(unread(arrival.path), refused=arrival.refused)
+            for arrival in batch.arrivals
+        ]
+        if self._second_look:
+            # A file of the quarantine bears its hash, also where a worker was lost before it could say it.
+            examined = [replace(item, sha256=item.path.stem, readable=True) for item in examined]
         self._remember(examined)
-        held = {item.sha256 for item in examined if self._keeper.archived(item.sha256)}
+        held = self._keeper.archived(item.sha256 for item in examined)
         fresh = {item.sha256: item for item in reversed(examined) if item.sha256 not in held}
         verdicts = judge(fresh.values(), self._contract, self._today)
+        if self._second_look:
+            released = self._second_look.released & verdicts.keys()
+            verdicts |= {sha256: verdicts[sha256].waived() for sha256 in released}
         passed = [
             sha256 for sha256 in dict.fromkeys(item.sha256 for item in examined) if _may_enter(verdicts.get(sha256))
         ]
-        answers = self._pool.map(prepare, [self._job(fresh[sha256]) for sha256 in passed], _died_at_pixels)
+        jobs = [self._job(fresh[sha256]) for sha256 in passed]
+        return _Decided(examined, held, verdicts, self._pool.map(prepare, jobs, _lost_at_pixels))
+
+    def _settle_all(self, batch: _Decided) -> Iterator[int]:
+        """Give every file of a batch its outcome; yield the number of those whose outcome is on the disk."""
+        held = batch.held
         refused: dict[str, OslerError] = {}
-        for done, item in enumerate(examined, 1):
-            verdict = verdicts.get(item.sha256)
+        for done, item in enumerate(batch.examined, 1):
+            verdict = batch.verdicts.get(item.sha256)
             if item.sha256 in held:
-                self._settle(item, Outcome.DUPLICATE, Code.DUPLICATE, EXPLANATIONS[Code.DUPLICATE][0])
+                self._settle(item, Outcome.DUPLICATE)
             elif item.refused is not None or item.sha256 in refused:
                 self._refuse(item, item.refused or refused[item.sha256])
             elif verdict is not None and verdict.code is not None:
-                self._refuse(item, OslerError(Code(verdict.code), " ".join(verdict.sentences), ""), verdict.also)
-            elif (error := self._enter(item, verdict, next(answers))) is None:
+                error = OslerError(Code(verdict.code), " ".join(verdict.sentences), "")
+                self._refuse(item, error, verdict.also, verdict.severity)
+            elif (objection := self._enter(item, verdict, next(batch.answers))) is None:
                 held.add(item.sha256)
             else:
-                refused[item.sha256] = error
-                self._refuse(item, error)
-            if done % COMMIT_EVERY == 0 or done == len(examined):
+                refused[item.sha256] = objection
+                self._refuse(item, objection)
+            if done % COMMIT_EVERY == 0 or done == len(batch.examined):
                 self._keeper.commit()
+                self._leave_quarantine()
                 yield done
+
+    def _leave_quarantine(self) -> None:
+        """Forget quarantined files that the archive holds; not before it surely does, since they may be the last copy."""
+        for sha256 in self._entered:
+            self._keeper.archive.quarantine.release(sha256)
+        self._entered.clear()
 
     def describe(self, pseudonymizer: Pseudonymizer) -> None:
         """Store labels and reports of the studies that this run has seen a file of, reports without identifiers."""
@@ -180,24 +236,33 @@ class _Run:
         return self._keeper.waiting / f"{item.sha256}.dcm"
 
     def _enter(self, item: Examined, verdict: Verdict | None, answer: Prepared | OslerError) -> OslerError | None:
-        """Archive a prepared file, or return why not."""
+        """Archive a prepared file, or return why not.
+
+        Another content with the same SOP Instance UID is a duplicate where it comes to the same de-identified object:
+        an archive that sends a file on writes its file meta anew.
+        """
         if isinstance(answer, OslerError):
             return answer
-        if self._keeper.content_of(answer.uid) not in (None, item.sha256):
+        known = self._keeper.known(answer.uid)
+        if known is not None and known.source_sha256 != item.sha256:
             self._waiting(item).unlink()
-            return refusal(Code.CONFLICTING_DUPLICATE)
+            if known.sha256 != answer.sha256:
+                return refusal(Code.CONFLICTING_DUPLICATE)
+            self._settle(item, Outcome.DUPLICATE)
+            return None
         warnings = list(verdict.warnings if verdict else ())
         if not answer.view and not answer.eligible_frontal and answer.modality in PROJECTION_MODALITIES:
             warnings = sorted({*warnings, str(Code.VIEW_UNKNOWN)})
         study = Study(uid=answer.study_uid, site=self._site, patient=answer.patient, study_date=answer.study_date)
         self._keeper.accept(_instance(answer, item.sha256, warnings), study, self._waiting(item))
-        self._keeper.archive.quarantine.release(item.sha256)
         self.summary.eligible_frontal += answer.eligible_frontal
         self.summary.warnings.update(warnings)
-        self._settle(item, Outcome.ACCEPTED, "", "")
+        self._settle(item, Outcome.ACCEPTED)
         return None
 
-    def _refuse(self, item: Examined, error: OslerError, also: tuple[str, ...] = ()) -> None:
+    def _refuse(
+        self, item: Examined, error: OslerError, also: tuple[str, ...] = (), severity: Severity | None = None
+    ) -> None:
         """Keep a refused file in the quarantine with its reason."""
         reason = Reason(
             sha256=item.sha256,
@@ -208,18 +273,50 @@ class _Run:
             site=self._site,
             contract=self._contract.name,
             kept=item.readable,
+            severity=str(severity or severity_of(error.code)),
         )
         try:
             self._keeper.archive.quarantine.put(reason, item.path if item.readable else None)
         except OSError as failure:
             raise from_os_error(failure) from None
-        self._settle(item, Outcome.QUARANTINED, str(error.code), error.message)
+        self._settle(item, Outcome.QUARANTINED, error)
 
-    def _settle(self, item: Examined, outcome: Outcome, code: str, detail: str) -> None:
-        self._keeper.note(item.sha256, outcome, str(code), detail)
-        self.summary.count(outcome, str(code))
+    def _settle(self, item: Examined, outcome: Outcome, error: OslerError | None = None) -> None:
+        if outcome is Outcome.DUPLICATE:
+            error = refusal(Code.DUPLICATE)
+        code, detail = (str(error.code), error.message) if error else ("", "")
+        say = self._keeper.revise if self._second_look else self._keeper.note
+        say(item.sha256, outcome, code, detail)
+        if outcome is not Outcome.QUARANTINED:
+            self._entered.append(item.sha256)
+        self.summary.count(outcome, code)
         if self._on_file:
-            self._on_file(item.path, outcome, str(code))
+            self._on_file(item.path, outcome, code)
+
+
+@dataclass(frozen=True)
+class SecondLook:
+    """That files of the quarantine are judged again, and which of them a person lets in."""
+
+    released: frozenset[str] = frozenset()
+
+
+@dataclass
+class _Batch:
+    """Arrivals, and the answers about those that the source trusts, to come."""
+
+    arrivals: Sequence[Arrival]
+    answers: Iterator[Examined]
+
+
+@dataclass
+class _Decided:
+    """A batch after its headers were judged; the answers about those that may enter are to come."""
+
+    examined: Sequence[Examined]
+    held: set[str]
+    verdicts: Mapping[str, Verdict]
+    answers: Iterator[Prepared | OslerError]
 
 
 def _may_enter(verdict: Verdict | None) -> bool:
@@ -231,11 +328,9 @@ def _instance(answer: Prepared, source_sha256: str, warnings: list[str]) -> Inst
     return Instance(**values, source_sha256=source_sha256, warnings=warnings)
 
 
-def _died_at_header(path: Path) -> Examined:
-    return replace(
-        unread(path), refused=refusal(Code.UNREADABLE, "Reading the file's header ended the process that did it.")
-    )
+def _lost_at_header(path: Path, error: OslerError) -> Examined:
+    return replace(unread(path), refused=error)
 
 
-def _died_at_pixels(job: Job) -> OslerError:
-    return refusal(Code.PIXELS_UNDECODABLE, "Decoding the pixel data ended the process that did it.")
+def _lost_at_pixels(_job: Job, error: OslerError) -> OslerError:
+    return error

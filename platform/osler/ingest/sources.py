@@ -1,46 +1,77 @@
-"""Finding the files of a source."""
+"""A folder as a source."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
+from osler.dicom.refusals import refusal
+from osler.ingest.source import Arrival
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
 
-def list_files(source: Path, exclude: Sequence[Path] = ()) -> list[Path]:
-    """Return every file below a source, hidden ones too, in the order of their paths.
+class FolderSource:
+    """Every file below a folder, hidden ones too, in the order of their paths; or a single file.
 
     Links are followed; a folder that was visited already, by whatever path, is not entered again. What is no regular
-    file (a pipe, a link that leads nowhere) is listed too: it was received, and will be refused.
+    file (a pipe, a link that leads nowhere) arrives too and will be refused, as does a folder that cannot be listed.
+    One folder's names are in memory at a time.
 
     Args:
-        source: A folder, or a single file.
+        path: A folder, or a single file.
         exclude: Folders not to enter: the workspace's own.
 
     Raises:
         OslerError: `source-missing`, or `empty-source` where there is no file.
     """
-    if not source.exists():
-        raise OslerError(Code.SOURCE_MISSING, f"There is no folder {source}.", "Check the path.")
-    if not source.is_dir():
-        return [source]
-    seen = {_identity(folder) for folder in exclude if folder.is_dir()}
-    files: list[Path] = []
-    for folder, folders, names in os.walk(source, followlinks=True):
-        if _identity(Path(folder)) in seen:
-            folders.clear()
-            continue
-        seen.add(_identity(Path(folder)))
-        folders.sort()
-        files += [Path(folder, name) for name in names]
-    if not files:
-        raise OslerError(
-            Code.EMPTY_SOURCE, f"There is no file below {source}.", "Name the folder that holds the files."
-        )
-    return sorted(files)
+
+    def __init__(self, path: Path, exclude: Sequence[Path] = ()) -> None:
+        if not path.exists():
+            raise OslerError(Code.SOURCE_MISSING, f"There is no folder {path}.", "Check the path.")
+        self._path = path
+        self._excluded = frozenset(_identity(folder) for folder in exclude if folder.is_dir())
+        self._total = sum(1 for _ in self)
+        if not self._total:
+            raise OslerError(
+                Code.EMPTY_SOURCE, f"There is no file below {path}.", "Name the folder that holds the files."
+            )
+
+    @property
+    def total(self) -> int:
+        """Number of files when the folder was opened."""
+        return self._total
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the folder as it is."""
+
+    def __iter__(self) -> Iterator[Arrival]:
+        """Walk the folder."""
+        if not self._path.is_dir():
+            yield Arrival(self._path)
+            return
+        seen = set(self._excluded)
+        ahead = [iter((self._path,))]  # a stack, since folders may lie deeper than Python's own
+        while ahead:
+            path = next(ahead[-1], None)
+            if path is None:
+                ahead.pop()
+            elif not path.is_dir():
+                yield Arrival(path)
+            elif (identity := _identity(path)) not in seen:
+                seen.add(identity)
+                try:
+                    ahead.append(iter([path / name for name in sorted(os.listdir(path))]))
+                except OSError:
+                    yield Arrival(path, refusal(Code.UNREADABLE, "The folder cannot be listed."))
+
+    def settled(self, arrivals: Sequence[Arrival]) -> None:
+        """Nothing was spooled."""
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -13,8 +13,8 @@ from pydicom.dataset import FileDataset
 
 from osler.deid.basic_profile import deidentify, patient_key, to_bytes
 from osler.deid.pseudonyms import Pseudonymizer
-from osler.dicom.header import Header, read_header, sha256_of
 from osler.dicom.decoding import check_decodable
+from osler.dicom.header import Header, read_header, sha256_of
 from osler.dicom.refusals import from_header_error, refusal, refusing
 from osler.dicom.views import is_frontal, orientation_of, view_of
 from osler.files import write_synced

@@ -38,7 +38,7 @@ def source(make_radiograph: Make, write_dicom: Write, tmp_path: Path) -> Path:
     write_dicom(make_radiograph(1), "ok.dcm")
     write_dicom(make_radiograph(2, ViewPosition="LL", PatientOrientation=["A", "F"]), "deep/er/ok-lateral")
     write_dicom(make_radiograph(1), "z/duplicate.dcm")
-    write_dicom(make_radiograph(1, PatientSex="M"), "z/conflicting-duplicate.dcm")
+    write_dicom(make_radiograph(1, Modality="CR"), "z/conflicting-duplicate.dcm")
     write_dicom(make_radiograph(3, PixelData=None), "no-pixels.dcm")
     write_dicom(make_radiograph(4, SOPClassUID=CTImageStorage, Modality="CT"), "wrong-modality.dcm")
     write_dicom(make_radiograph(5, StudyDate="20990101"), "future-date.dcm")
@@ -246,3 +246,17 @@ def test_no_value_reaches_a_log(
     for text in (caplog.text, said.out, said.err):
         assert "GRABLOWSKI" not in text
         assert "ZENOBIA" not in text
+
+
+def test_equal_content_under_another_wrapping_is_a_duplicate(
+    make_radiograph: Make, write_dicom: Write, workspace: Workspace
+) -> None:
+    sent_on = make_radiograph(1)
+    sent_on.file_meta.SourceApplicationEntityTitle = "PACS"
+    sent_on.preamble = b"x" * 128
+    folder = write_dicom(make_radiograph(1), "a.dcm").parent
+    assert write_dicom(sent_on, "b.dcm").read_bytes() != (folder / "a.dcm").read_bytes()
+    for expected in ((1, 1), (0, 2)):
+        summary = take(folder, workspace)
+        assert (summary.accepted, summary.duplicates) == expected
+    assert not list(workspace.quarantine.iterdir())
