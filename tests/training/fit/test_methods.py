@@ -15,7 +15,8 @@ from osler.bottleneck.pipeline import Pipeline
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_knowledge.bank import Citation, Concept, ConceptBank, PriorEvidence
-from osler_training.fit.bottleneck import BottleneckClassifier
+from osler_training.fit.bottleneck import BottleneckClassifier, grounded
+from osler_training.fit.grounding import GroundingRule
 from osler_training.fit.methods import fit_method
 from osler_training.fit.problem import Cohort, Problem, Reference
 
@@ -116,6 +117,21 @@ def test_the_pipeline_gives_what_the_classifier_gave(problem: Problem, encoder: 
     held = len(problem.select) + len(problem.calibrate)
     assert pipeline.source.values.shape == (held, 2)
     assert pipeline.source.counts.tolist() == [40, 40]
+
+
+def test_groundings_are_fitted_once_for_what_they_depend_on(problem: Problem) -> None:
+    reference, ids, rule = problem.reference, problem.bank.ids, GroundingRule()
+    first = grounded(reference, ids, rule, seed=0)
+    assert grounded(reference, ids, GroundingRule(), seed=0) is first
+    afresh = grounded(replace(reference), ids, rule, seed=0)
+    assert afresh is not first
+    np.testing.assert_array_equal(afresh.vectors, first.vectors)
+    for other in (
+        grounded(reference, ids, rule, seed=1),
+        grounded(reference, ids, GroundingRule(Cs=(100.0,)), seed=0),
+        grounded(reference, ids[:1], rule, seed=0),
+    ):
+        assert other.vectors.shape != first.vectors.shape or not np.array_equal(other.vectors, first.vectors)
 
 
 def test_reports_that_never_name_a_class_are_told(problem: Problem) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from osler_contracts.errors import OslerError
 from osler_training.fit.calibration import fit_temperature
 from osler_training.fit.grounding import Grounding, GroundingRule, fit_grounding
 from osler_training.fit.prior_head import HeadRule, fit_head
-from osler_training.fit.problem import Cohort, Problem
+from osler_training.fit.problem import Cohort, Problem, Reference
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,7 @@ def fit_bottleneck(problem: Problem, rule: BottleneckRule, *, seed: int, site: s
         OslerError: `nothing-eligible` where no concept can be grounded.
     """
     reference, bank = problem.reference, problem.bank
-    grounding = fit_grounding(
-        unit(reference.features), reference.concepts, reference.patients, bank.ids, seed=seed, rule=rule.grounding
-    )
+    grounding = grounded(reference, bank.ids, rule.grounding, seed=seed)
     if not grounding.ids:
         raise OslerError(
             Code.NOTHING_ELIGIBLE,
@@ -100,6 +99,22 @@ def fit_bottleneck(problem: Problem, rule: BottleneckRule, *, seed: int, site: s
         notes={"seed": seed},
     )
     return BottleneckClassifier(pipeline, grounding)
+
+
+def grounded(reference: Reference, ids: tuple[str, ...], rule: GroundingRule, *, seed: int) -> Grounding:
+    """Return the groundings of some concepts; those of the same studies, rule and seed are fitted once.
+
+    Methods and levels of confounding that share a reference share its groundings, which take most of the time of a fit.
+    """
+    known = _GROUNDINGS.setdefault(reference, {})
+    key = (ids, rule, seed)
+    if key not in known:
+        x = unit(reference.features)
+        known[key] = fit_grounding(x, reference.concepts, reference.patients, ids, seed=seed, rule=rule)
+    return known[key]
+
+
+_GROUNDINGS: WeakKeyDictionary[Reference, dict[tuple[Any, ...], Grounding]] = WeakKeyDictionary()
 
 
 def unit(features: Features) -> Array:

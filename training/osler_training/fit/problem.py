@@ -48,7 +48,7 @@ class Cohort:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reference:
     """Studies with reports and no labels: what groundings learn from. `fit.report_labels` makes one.
 
