@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
@@ -16,22 +17,24 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_contracts.headers import COLUMNS
-from osler_contracts.rules import RULES
+from osler_contracts.rules import RULES, Scope
+from osler_contracts.rules.value_representation import REPRESENTATIONS
 
 SHIPPED = files("osler_contracts") / "contracts"
 
+UNIQUE = "expect_column_values_to_be_unique"
 # Expectations of Great Expectations that a clause may name, with the arguments they need and those they may have.
 NATIVE: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "expect_column_values_to_not_be_null": (frozenset(), frozenset()),
+    UNIQUE: (frozenset(), frozenset()),
     "expect_column_values_to_be_in_set": (frozenset({"value_set"}), frozenset()),
     "expect_column_values_to_not_be_in_set": (frozenset({"value_set"}), frozenset()),
     "expect_column_values_to_match_regex": (frozenset({"regex"}), frozenset()),
     "expect_column_values_to_not_match_regex": (frozenset({"regex"}), frozenset()),
     "expect_column_value_lengths_to_be_between": (frozenset(), frozenset({"min_value", "max_value"})),
 }
-# Filled by the engine, or left at the rule's default.
-OPTIONAL_ARGUMENTS = frozenset({"slack_days"})
-ENGINE_ARGUMENTS = frozenset({"today"})
+# Filled by the engine: the day, and the transfer syntaxes that the floor above can decode.
+ENGINE_ARGUMENTS = frozenset({"today", "decodable"})
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -53,7 +56,10 @@ class _Record(BaseModel):
 
 
 class Expectation(_Record):
-    """The name of an expectation and its arguments; one of Great Expectations, or one of `osler_contracts.rules`."""
+    """The name of an expectation and its arguments; one of Great Expectations, or one of `osler_contracts.rules`.
+
+    What judges one column may name several as `columns`: each is then judged for itself.
+    """
 
     type: Text
     kwargs: dict[str, Any]
@@ -62,48 +68,77 @@ class Expectation(_Record):
     def _check(self) -> Expectation:
         if self.type not in RULES and self.type not in NATIVE:
             raise ValueError(f"expectation {self.type} is not known; allowed: {', '.join(sorted({*RULES, *NATIVE}))}")
-        needed, allowed = _signature(self.type)
+        needed, allowed = _signature(self.type, several="columns" in self.kwargs)
         if not needed <= self.kwargs.keys() <= needed | allowed:
             raise ValueError(f"{self.type} needs {sorted(needed)} and may have {sorted(allowed)}")
-        wrong = [name for name, value in self.kwargs.items() if not _fits(name, value)]
+        wrong = [f"{name} must be {told}" for name, value in self.kwargs.items() if (told := _misfit(name, value))]
         if wrong:
             raise ValueError(
-                f"{', '.join(wrong)} of {self.type} is not of its type; words like 'YES' and '16' need quotes"
+                f"{', '.join(wrong)} (an argument of {self.type} is not of its type; words like 'YES' and '16' need "
+                "quotes)"
             )
         unknown = [str(column) for column in self.columns if column not in COLUMNS]
         if unknown:
-            raise ValueError(f"the header table has no column {', '.join(unknown)}")
+            raise ValueError(f"the header table has no column {', '.join(unknown)}; allowed: {', '.join(COLUMNS)}")
+        width = RULES[self.type].width if self.type in RULES else 0
+        if width and len(self.columns) != width:
+            raise ValueError(f"{self.type} takes {width} columns")
         return self
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that it reads."""
-        return tuple(self.kwargs[name] for name in ("column", "column_A", "column_B") if name in self.kwargs)
+        named = [self.kwargs[name] for name in ("column", "column_A", "column_B") if name in self.kwargs]
+        return (*named, *self.kwargs.get("columns", ()), *self.kwargs.get("column_list", ()))
+
+    @property
+    def compares_rows(self) -> bool:
+        """Whether it compares the rows of a table with each other."""
+        return self.type == UNIQUE or (self.type in RULES and RULES[self.type].scope is Scope.TABLE)
+
+    def single(self) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+        """Return, for each part that is judged for itself, its columns and its arguments."""
+        if "columns" not in self.kwargs:
+            yield self.columns, dict(self.kwargs)
+            return
+        others = {name: value for name, value in self.kwargs.items() if name != "columns"}
+        for column in self.columns:
+            yield (column,), {"column": column, **others}
 
 
-def _signature(name: str) -> tuple[frozenset[str], frozenset[str]]:
+def _signature(name: str, *, several: bool) -> tuple[frozenset[str], frozenset[str]]:
     """Return the arguments that an expectation needs, and those that it may have."""
+    column = frozenset({"columns" if several else "column"})
     if name in NATIVE:
         needed, allowed = NATIVE[name]
-        return needed | {"column"}, allowed
+        return needed | column, allowed
     rule = RULES[name]
-    arguments = frozenset(rule.arguments) - ENGINE_ARGUMENTS
-    columns = {"column_A", "column_B"} if rule.pair else {"column"}
-    return (arguments - OPTIONAL_ARGUMENTS) | columns, arguments & OPTIONAL_ARGUMENTS
+    own = frozenset(rule.arguments) - ENGINE_ARGUMENTS
+    columns = column if rule.scope is Scope.COLUMN else frozenset(rule.scope.arguments)
+    return (own - {*rule.optional}) | columns, own & {*rule.optional}
 
 
-def _fits(name: str, value: object) -> bool:
-    """Whether an argument has its type: YAML reads YES as a truth value and 16 as a number, which no text equals."""
-    if name == "value_set":
-        return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
+def _misfit(name: str, value: object) -> str | None:
+    """Say what an argument must be, where it is not: YAML reads YES as a truth value and 16 as a number."""
+    if name in ("value_set", "columns", "column_list"):
+        fits = isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
+        return None if fits else "a list of texts"
+    if name == "vr":
+        return None if value in REPRESENTATIONS else f"one of {', '.join(REPRESENTATIONS)}"
     if name == "regex":
-        try:
-            re.compile(str(value))
-        except re.error:
-            return False
-    if name == "regex" or name.startswith("column"):
-        return isinstance(value, str)
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+        return None if isinstance(value, str) and _compiles(value) else "a regular expression"
+    if name.startswith("column"):
+        return None if isinstance(value, str) else "a text"
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+    return None if number else "a number"
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
 
 
 class Clause(_Record):
@@ -143,6 +178,11 @@ class Contract(_Record):
         if repeated:
             raise ValueError(f"clause names must be unique; repeated: {', '.join(repeated)}")
         return self
+
+    def without(self, unwanted: Callable[[Clause], bool]) -> Contract:
+        """Return the contract without some clauses, for a caller who decides these in another way."""
+        kept = tuple(clause for clause in self.clauses if not unwanted(clause))
+        return self.model_copy(update={"clauses": kept})
 
     @property
     def digest(self) -> str:

@@ -5,113 +5,142 @@ Great Expectations takes seconds and some 300 MB to import, so it is imported on
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
 from datetime import date
-from typing import Any
+from hashlib import blake2b
 
 import pandas as pd
 
 from osler_contracts.codes import Code
 from osler_contracts.contract import Clause, Contract
 from osler_contracts.errors import OslerError
-from osler_contracts.expectations import register_rules
+from osler_contracts.headers import CHUNK_ROWS
 from osler_contracts.report import ClauseResult, ContractReport
-from osler_contracts.rules import RULES
+from osler_contracts.suite import Check, checks_of, undecided, validate
 
-# Keys come from the index and no value is kept: the default format writes header values into its result.
-RESULT_FORMAT = {"result_format": "COMPLETE", "exclude_unexpected_values": True, "partial_unexpected_count": 0}
-NOT_NULL = "expect_column_values_to_not_be_null"
+FAILED = "the check itself failed"
 
 
-def check_headers(table: pd.DataFrame, contract: Contract, today: date | None = None) -> ContractReport:
+def check_headers(
+    table: pd.DataFrame,
+    contract: Contract,
+    today: date | None = None,
+    decodable: Collection[str] | None = None,
+) -> ContractReport:
     """Check a header table against a contract.
 
     Args:
         table: Header table with unique text keys as its index (`osler_contracts.headers`).
         contract: The contract.
         today: The day that dates are compared with; the present day where it is left out.
+        decodable: UIDs of the transfer syntaxes that can be decoded here. Where it is left out, a clause that asks for
+            it could not be checked.
 
     Raises:
         OslerError: `table-invalid` where keys repeat.
     """
-    if not table.index.is_unique:
-        raise OslerError(Code.TABLE_INVALID, "Keys of the header table repeat.", "Give each row a unique key.")
-    keys = tuple(map(str, table.index))
-    table = table.set_axis(pd.Index(keys, dtype="object", name="key"), axis="index")
-    checks = {clause.name: _checks(clause, today or date.today()) for clause in contract.clauses}
-    checkable = [clause for clause in contract.clauses if not _absent(clause, table)]
-    outcomes = _validate(table, (check for clause in checkable for check in checks[clause.name])) if keys else {}
-    order = {key: position for position, key in enumerate(keys)}
-    results = []
-    for clause in contract.clauses:
-        if absent := _absent(clause, table):
-            results.append(ClauseResult(clause, unchecked=f"the table lacks {', '.join(absent)}"))
-        else:
-            found = [outcomes.get(check.name) for check in checks[clause.name]] if keys else []
-            results.append(_result(clause, found, order))
-    return ContractReport(contract, keys, tuple(results))
+    chunks = (table.iloc[start : start + CHUNK_ROWS] for start in range(0, max(len(table), 1), CHUNK_ROWS))
+    return check_chunks(chunks, contract, today, decodable)
 
 
-@dataclass(frozen=True)
-class _Check:
-    """One expectation of a clause. Equal ones are one: a suite drops the second without a word."""
+def check_chunks(
+    chunks: Iterable[pd.DataFrame],
+    contract: Contract,
+    today: date | None = None,
+    decodable: Collection[str] | None = None,
+    observe: Callable[[int], None] | None = None,
+) -> ContractReport:
+    """Check a header table that comes in parts, as `check_headers` does.
 
-    type: str
-    kwargs: Mapping[str, Any]
+    Clauses about a row are checked part by part. Of the columns that clauses compare between rows, and of the keys, all
+    parts are kept, 20 bytes a row and column; nothing else is, so that memory does not grow with the columns.
 
-    @property
-    def name(self) -> str:
-        return json.dumps([self.type, self.kwargs], sort_keys=True)
-
-
-def _checks(clause: Clause, today: date) -> list[_Check]:
-    """Turn a clause into expectations: its own and, where values are required, that none is missing."""
-    expectation = clause.expectation
-    kwargs = dict(expectation.kwargs)
-    if expectation.type in RULES and "today" in RULES[expectation.type].arguments:
-        kwargs["today"] = today.isoformat()
-    required = expectation.columns if clause.required else ()
-    return [_Check(expectation.type, kwargs), *(_Check(NOT_NULL, {"column": column}) for column in required)]
-
-
-def _absent(clause: Clause, table: pd.DataFrame) -> list[str]:
-    return [column for column in clause.expectation.columns if column not in table.columns]
-
-
-def _result(clause: Clause, outcomes: Iterable[Any], order: Mapping[str, int]) -> ClauseResult:
-    """Join the outcomes of a clause's expectations; none, or an exception, whose text may hold values, is no verdict."""
-    violated: set[str] = set()
-    for outcome in outcomes:
-        if outcome is None or _raised(outcome.exception_info):
-            return ClauseResult(clause, unchecked="the check itself failed")
-        listed = outcome.result.get("unexpected_index_list") or []
-        violated.update(key for item in listed for key in item["key"])
-    return ClauseResult(clause, tuple(sorted(violated, key=order.__getitem__)))
+    Args:
+        chunks: Header tables with the same columns, one after the other.
+        contract: The contract.
+        today: As in `check_headers`.
+        decodable: As in `check_headers`.
+        observe: Called with the number of rows checked so far.
+    """
+    state = _State(contract, [clause.expectation.columns for clause in contract.clauses if _compares(clause)])
+    day = (today or date.today()).isoformat()
+    for chunk in chunks:
+        keyed = state.take(chunk)
+        state.judge(keyed, [clause for clause in contract.clauses if not _compares(clause)], day, decodable)
+        if observe:
+            observe(len(state.keys))
+    state.judge(state.compared(), [clause for clause in contract.clauses if _compares(clause)], day, decodable)
+    return state.report()
 
 
-def _raised(information: Mapping[str, Any]) -> bool:
-    """Whether an expectation raised: the information is flat where all went well, nested by metric where not."""
-    if "raised_exception" in information:
-        return bool(information["raised_exception"])
-    return any(item.get("raised_exception") for item in information.values())
+def _compares(clause: Clause) -> bool:
+    return clause.expectation.compares_rows
 
 
-def _validate(table: pd.DataFrame, checks: Iterable[_Check]) -> dict[str, Any]:
-    """Run checks as one suite in a context of its own; the outcomes by the name of the check."""
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+class _State:
+    """What a check has found so far."""
 
-    register_rules()
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset = context.data_sources.add_pandas("headers").add_dataframe_asset("headers")
-    batch = asset.add_batch_definition_whole_dataframe("headers").get_batch({"dataframe": table})
-    suite = gx.ExpectationSuite(name="contract")
-    for name, check in {check.name: check for check in checks}.items():
-        configuration = ExpectationConfiguration(type=check.type, kwargs=dict(check.kwargs), meta={"name": name})
-        suite.add_expectation(configuration.to_domain_obj())
-    results: list[Any] = batch.validate(suite, result_format=RESULT_FORMAT).results
-    return {result.expectation_config.meta["name"]: result for result in results}
+    def __init__(self, contract: Contract, compared: Iterable[tuple[str, ...]]) -> None:
+        self._contract = contract
+        self._kept = sorted({column for columns in compared for column in columns})
+        self._parts: list[pd.DataFrame] = []
+        self._violated: dict[str, set[str]] = {clause.name: set() for clause in contract.clauses}
+        self._unchecked: dict[str, str] = {}
+        self.keys: dict[str, int] = {}
+
+    def take(self, chunk: pd.DataFrame) -> pd.DataFrame:
+        """Number the rows of a part, and return it with text keys (`table-invalid` where one is known already)."""
+        keys = list(map(str, chunk.index))
+        before = len(self.keys)
+        self.keys.update(zip(keys, range(before, before + len(keys)), strict=True))
+        if len(self.keys) != before + len(keys):
+            raise OslerError(Code.TABLE_INVALID, "Keys of the header table repeat.", "Give each row a unique key.")
+        keyed = chunk.set_axis(pd.Index(keys, dtype="object", name="key"), axis="index")
+        self._parts.append(_hashed(keyed[[column for column in self._kept if column in keyed.columns]]))
+        return keyed
+
+    def compared(self) -> pd.DataFrame:
+        """Return the columns that clauses compare between rows, of all rows, as hashes."""
+        return pd.concat(self._parts) if self._parts else pd.DataFrame()
+
+    def judge(
+        self, table: pd.DataFrame, clauses: Iterable[Clause], today: str, decodable: Collection[str] | None
+    ) -> None:
+        """Check clauses over a table and remember what was found."""
+        wanted: dict[str, list[Check]] = {}
+        for clause in clauses:
+            reason = undecided(clause, table.columns, decodable)
+            if reason:
+                self._unchecked[clause.name] = reason
+            wanted[clause.name] = list(checks_of(clause, table.columns, today, decodable))
+        outcomes = validate(table, (check for checks in wanted.values() for check in checks)) if len(table) else None
+        if outcomes is None:
+            return
+        for name, checks in wanted.items():
+            for check in checks:
+                violated = outcomes[check.name]
+                if violated is None:
+                    self._unchecked[name] = FAILED
+                else:
+                    self._violated[name].update(violated)
+
+    def report(self) -> ContractReport:
+        """Return the report."""
+        results = tuple(self._result(clause) for clause in self._contract.clauses)
+        return ContractReport(self._contract, tuple(self.keys), results)
+
+    def _result(self, clause: Clause) -> ClauseResult:
+        found = self._violated[clause.name]
+        unchecked = self._unchecked.get(clause.name)
+        if unchecked == FAILED:
+            found = set()
+        return ClauseResult(clause, tuple(sorted(found, key=self.keys.__getitem__)), unchecked)
+
+
+def _hashed(table: pd.DataFrame) -> pd.DataFrame:
+    """Replace text by 128-bit hashes: small, and equal where the text is."""
+    return table.apply(_hashed_column) if len(table.columns) else table
+
+
+def _hashed_column(values: pd.Series) -> pd.Series:
+    return values.map(lambda value: blake2b(str(value).encode(), digest_size=16).digest(), na_action="ignore")

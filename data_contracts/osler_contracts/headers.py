@@ -7,9 +7,11 @@ value. The two are never mixed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from osler_contracts.codes import Code
@@ -22,6 +24,7 @@ KEYWORDS: Mapping[str, str] = {
     "study_instance_uid": "StudyInstanceUID",
     "series_instance_uid": "SeriesInstanceUID",
     "transfer_syntax_uid": "TransferSyntaxUID",
+    "specific_character_set": "SpecificCharacterSet",
     "modality": "Modality",
     "rows": "Rows",
     "columns": "Columns",
@@ -36,11 +39,14 @@ KEYWORDS: Mapping[str, str] = {
     "imager_pixel_spacing": "ImagerPixelSpacing",
     "body_part_examined": "BodyPartExamined",
     "view_position": "ViewPosition",
+    "laterality": "Laterality",
     "image_laterality": "ImageLaterality",
     "patient_orientation": "PatientOrientation",
     "study_date": "StudyDate",
+    "series_date": "SeriesDate",
     "acquisition_date": "AcquisitionDate",
     "content_date": "ContentDate",
+    "patient_id": "PatientID",
     "patient_age": "PatientAge",
     "patient_birth_date": "PatientBirthDate",
     "burned_in_annotation": "BurnedInAnnotation",
@@ -54,9 +60,15 @@ DERIVED: Mapping[str, str] = {
     "pixel_data_length": "length of the pixel data found in the file; null where it is compressed",
     "pixel_length_expected": "length that the header promises; null where the pixel data is compressed",
     "decoded_length": "length of all frames once decoded, compressed or not",
-    "decoder_available": "YES where an installed decoder takes the transfer syntax",
     "private_identifier": "YES where a private element repeats the patient's name, number or birth date",
+    "content_sha256": "hash of the object; where the reader left it out, copies cannot be told from conflicts",
 }
+
+# Columns that may tell who the patient is: rules compare them, and nothing else may keep or show them.
+IDENTIFYING = frozenset(
+    {"sop_instance_uid", "study_instance_uid", "series_instance_uid", "patient_id", "patient_birth_date"}
+    | {"study_date", "series_date", "acquisition_date", "content_date", "content_sha256"}
+)
 
 # Values that exports through floating point print as 16.0.
 INTEGERS = frozenset(
@@ -65,6 +77,9 @@ INTEGERS = frozenset(
 )
 
 COLUMNS: tuple[str, ...] = (*KEYWORDS, *DERIVED)
+
+# Large enough that the fixed cost of a check is small beside it, small enough that a chunk takes some 100 MB.
+CHUNK_ROWS = 50_000
 
 
 def header_table(rows: Iterable[Mapping[str, object]], columns: Iterable[str] = COLUMNS) -> pd.DataFrame:
@@ -105,40 +120,84 @@ def read_header_csv(path: Path, key: str | None = None) -> pd.DataFrame:
     Raises:
         OslerError: `source-missing`, or `table-invalid` where it is no table or holds no known column.
     """
+    return _unique(pd.concat(list(read_header_chunks(path, key))))
+
+
+def read_header_chunks(path: Path, key: str | None = None, rows: int = CHUNK_ROWS) -> Iterator[pd.DataFrame]:
+    """Read exported headers, as `read_header_csv` does, in tables of at most `rows` rows; at least one is given.
+
+    Keys are unique within each table; whoever joins them checks the rest.
+    """
     if not path.is_file():
         raise OslerError(Code.SOURCE_MISSING, f"There is no file {path}.", "Check the path.")
+    chosen = _known_columns(path, key)
+    names = list(chosen) if key is None else [*chosen, *({key} - {*chosen})]
+    try:
+        with pd.read_csv(path, dtype=object, keep_default_na=False, usecols=names, chunksize=rows) as chunks:
+            read = 0
+            for raw in chunks:
+                numbers = range(read + 1, read + len(raw) + 1)
+                read += len(raw)
+                data = {name: _each(raw[column], partial(_exported_text, name)) for column, name in chosen.items()}
+                index = raw[key] if key else [f"row {number}" for number in numbers]
+                yield _unique(pd.DataFrame(data).set_axis(_index(index), axis="index"))
+            if not read:
+                yield pd.DataFrame({name: [] for name in chosen.values()}, index=_index([]), dtype="object")
+    except (ValueError, OSError, EOFError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _known_columns(path: Path, key: str | None) -> dict[str, str]:
+    """Return the columns of a CSV that are known, with the names that they have here (`table-invalid`)."""
     known = {_plain(name): name for name in COLUMNS} | {_plain(word): name for name, word in KEYWORDS.items()}
     try:
-        raw = pd.read_csv(path, dtype=object, keep_default_na=False)
+        found = list(pd.read_csv(path, dtype=object, nrows=0).columns)
     except (ValueError, OSError, EOFError) as error:
-        raise _invalid(
-            f"{path} cannot be read as a table ({type(error).__name__}).", "Export it as CSV, UTF-8."
-        ) from error
-    chosen = {column: known[_plain(column)] for column in raw.columns if _plain(column) in known}
+        raise _unreadable(path, error) from error
+    chosen = {column: known[_plain(column)] for column in found if _plain(column) in known}
     if not chosen or len(set(chosen.values())) < len(chosen):
         why = "holds no DICOM attribute that is known" if not chosen else "names an attribute twice"
         raise _invalid(f"{path} {why}.", "Name the columns by DICOM keyword, for example Modality or Rows.")
-    if key is not None and key not in raw.columns:
+    if key is not None and key not in found:
         raise _invalid(f"{path} has no column {key}.", "Name one of its columns as the key, or none.")
-    data = {name: [_exported(value, name) for value in raw[column]] for column, name in chosen.items()}
-    return _table(data, raw[key] if key else (f"row {number}" for number in range(1, len(raw) + 1)))
+    return chosen
+
+
+def _unreadable(path: Path, error: Exception) -> OslerError:
+    return _invalid(f"{path} cannot be read as a table ({type(error).__name__}).", "Export it as CSV, UTF-8.")
 
 
 def _table(data: Mapping[str, Iterable[object]], keys: Iterable[object]) -> pd.DataFrame:
     """Put columns and unique keys together (`table-invalid`), every value as text."""
-    index = pd.Index([str(key) for key in keys], dtype="object", name="key")
-    if not index.is_unique:
-        repeated = int(index.duplicated().sum())
-        raise _invalid(f"{repeated} rows of the header table repeat a key.", "Give each row a unique key.")
     columns = {name: [_text(value) for value in values] for name, values in data.items()}
-    return pd.DataFrame(columns, index=index, columns=list(columns), dtype="object")
+    return _unique(pd.DataFrame(columns, index=_index(keys), columns=list(columns), dtype="object"))
 
 
-def _exported(value: str, name: str) -> str:
+def _index(keys: Iterable[object]) -> pd.Index:
+    return pd.Index([str(key) for key in keys], dtype="object", name="key")
+
+
+def _unique(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table, or refuse it where its keys repeat (`table-invalid`)."""
+    if not table.index.is_unique:
+        repeated = int(table.index.duplicated().sum())
+        raise _invalid(f"{repeated} rows of the header table repeat a key.", "Give each row a unique key.")
+    return table
+
+
+def _each(values: pd.Series, convert: Callable[[str], str | None]) -> np.ndarray:
+    """Convert text value by value, each distinct one once."""
+    codes, distinct = pd.factorize(values)
+    converted = np.empty(len(distinct), dtype=object)
+    converted[:] = [convert(value) for value in distinct]
+    return converted[codes]
+
+
+def _exported_text(name: str, value: str) -> str | None:
     """Undo what exports make of values: printed lists, such as `['L', 'F']`, and decimals of whole numbers."""
     if value.startswith("[") and value.endswith("]"):
-        return "\\".join(item.strip(" '\"") for item in value[1:-1].split(","))
-    return value.removesuffix(".0") if name in INTEGERS else value
+        return _text("\\".join(item.strip(" '\"") for item in value[1:-1].split(",")))
+    return _text(value.removesuffix(".0") if name in INTEGERS else value)
 
 
 def _text(value: object) -> str | None:

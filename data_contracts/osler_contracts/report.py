@@ -35,7 +35,7 @@ class ClauseResult:
     Attributes:
         clause: The clause.
         violated: Keys of the rows that violate it, in the order of the table.
-        unchecked: Why it could not be checked, which is not the same as violated; None where it was.
+        unchecked: Why it, or a part of it, could not be checked, which is not the same as violated; None where it was.
     """
 
     clause: Clause
@@ -45,9 +45,9 @@ class ClauseResult:
     @property
     def state(self) -> str:
         """`held`, `violated` or `could not be checked`."""
-        if self.unchecked is not None:
-            return "could not be checked"
-        return "violated" if self.violated else "held"
+        if self.violated:
+            return "violated"
+        return "held" if self.unchecked is None else "could not be checked"
 
     @property
     def hit(self) -> ClauseHit:
@@ -77,7 +77,7 @@ class ContractReport:
 
     @property
     def unchecked(self) -> tuple[ClauseResult, ...]:
-        """The clauses that could not be checked."""
+        """The clauses that could not be checked, or not in all their columns."""
         return tuple(result for result in self.results if result.unchecked is not None)
 
     def require_complete(self) -> ContractReport:

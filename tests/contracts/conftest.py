@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+# What the floor above would pass in.
+DECODABLE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.90")
 UIDS = {
     "sop_instance_uid": "1.2.826.0.1.3680043.8.498.1",
     "study_instance_uid": "1.2.826.0.1.3680043.8.498.2",
@@ -12,7 +14,6 @@ UIDS = {
 }
 DERIVED: dict[str, object] = {
     "pixel_data_present": True,
-    "decoder_available": True,
     "private_identifier": False,
 }
 CHEST: dict[str, object] = {
@@ -36,6 +37,10 @@ CHEST: dict[str, object] = {
     "study_date": "20240131",
     "acquisition_date": "20240131",
     "content_date": "20240131",
+    "series_date": "20240131",
+    "patient_id": "A-0042",
+    "patient_birth_date": "19890708",
+    "specific_character_set": "ISO_IR 192",
     "patient_age": "034Y",
     "burned_in_annotation": "NO",
     "pixel_data_length": 409600,
@@ -51,6 +56,10 @@ COLOUR: dict[str, object] = {
     "photometric_interpretation": "YBR_FULL_422",
     "bits_allocated": 8,
     "study_date": "20240131",
+    "series_date": "20240131",
+    "patient_id": "A-0042",
+    "patient_birth_date": "19890708",
+    "specific_character_set": "ISO_IR 192",
     "patient_age": "034Y",
     "burned_in_annotation": "NO",
     "decoded_length": 388800,
@@ -75,3 +84,9 @@ def chest_header() -> dict[str, object]:
 def good_headers() -> dict[str, dict[str, object]]:
     """Return, for each shipped contract, a header that it accepts without a warning."""
     return {"chest-radiograph": CHEST, "dermoscopy": DERMOSCOPY, "cell-microscopy": MICROSCOPY, "any-image": CT}
+
+
+@pytest.fixture(scope="session")
+def decodable() -> tuple[str, ...]:
+    """Return the transfer syntaxes that count as decodable."""
+    return DECODABLE

@@ -60,6 +60,12 @@ def has_decoder(transfer_syntax: str) -> bool:
 
 
 @cache
+def decodable_syntaxes() -> frozenset[str]:
+    """Return the UIDs of the transfer syntaxes that are decoded here, for the contracts, which know no decoder."""
+    return frozenset(str(uid) for uid in AllTransferSyntaxes if has_decoder(uid))
+
+
+@cache
 def decoder_label(transfer_syntax: str, precision: int = 8) -> str:
     """Return the plugin with the version of the code behind it, such as `pylibjpeg (pylibjpeg-openjpeg 2.6.0)`."""
     plugin = decoder_plugin(transfer_syntax, precision)

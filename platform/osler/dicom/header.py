@@ -19,7 +19,6 @@ from pydicom.dataset import FileDataset
 from pydicom.encaps import parse_fragments
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from osler.dicom.decoders import has_decoder
 from osler.dicom.identifiers import patient_identifiers, private_identifier
 from osler.dicom.pixel_format import decoded_length
 from osler.dicom.refusals import attempt, from_header_error, refusal, refusing
@@ -97,7 +96,6 @@ def header_row(dataset: FileDataset, pixels: PixelElement | None, identifiers: f
         "pixel_data_length": length,
         "pixel_length_expected": None if length is None else _native_length(dataset, expected),
         "decoded_length": expected,
-        "decoder_available": has_decoder(syntax),
         "private_identifier": private_identifier(dataset, identifiers),
     }
 
