@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -176,8 +176,8 @@ class _Run:
         fresh = {item.sha256: item for item in reversed(examined) if item.sha256 not in held}
         verdicts = judge(fresh.values(), self._contract, self._today)
         if self._second_look:
-            released = self._second_look.released & verdicts.keys()
-            verdicts |= {sha256: verdicts[sha256].waived() for sha256 in released}
+            released = self._second_look.released
+            verdicts |= {sha256: verdicts[sha256].waived(released[sha256]) for sha256 in released.keys() & verdicts}
         passed = [
             sha256 for sha256 in dict.fromkeys(item.sha256 for item in examined) if _may_enter(verdicts.get(sha256))
         ]
@@ -296,9 +296,13 @@ class _Run:
 
 @dataclass(frozen=True)
 class SecondLook:
-    """That files of the quarantine are judged again, and which of them a person lets in."""
+    """That files of the quarantine are judged again.
 
-    released: frozenset[str] = frozenset()
+    Attributes:
+        released: Hashes of those that a person lets in, each with the codes that had kept it out.
+    """
+
+    released: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Reading the archive, and its quarantine."""
+"""Reading the archive."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 
 from osler.archive import Archive, InstanceRecord, StudyRecord
 from osler.archive.explanations import explanations
-from osler.archive.quarantine import Quarantine, Reason
 from osler.dicom.refusals import EXPLANATIONS
 from osler.files import only_writer, write_atomically
 from osler.workspace import Workspace
@@ -59,27 +58,6 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         write_atomically(path, "not bytes")  # type: ignore[arg-type]
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
     assert path.read_bytes() == b"old"
-
-
-def reason(sha256: str, code: str = "not-dicom") -> Reason:
-    return Reason(sha256, code, "detail", ("truncated",), "mend", "a", "any-image", True)
-
-
-def test_quarantine_keeps_finds_and_releases(tmp_path: Path) -> None:
-    source = tmp_path / "x"
-    source.write_bytes(b"content")
-    quarantine = Quarantine(tmp_path / "quarantine")
-    quarantine.put(reason("ab" * 32), source)
-    quarantine.put(reason("cd" * 32, "truncated"), source)
-    assert quarantine.reasons() == [reason("ab" * 32), reason("cd" * 32, "truncated")]
-    assert quarantine.reasons("truncated") == [reason("cd" * 32, "truncated")]
-    assert quarantine.reason("ab") == reason("ab" * 32)
-    assert quarantine.file("ab" * 32).read_bytes() == b"content"
-    quarantine.release("ab" * 32)
-    assert quarantine.reasons() == [reason("cd" * 32, "truncated")]
-    for start in ("ab", "", "*", "../"):
-        with pytest.raises(OslerError):
-            quarantine.reason(start)
 
 
 def test_every_refusal_is_explained() -> None:
