@@ -91,6 +91,10 @@ def test_files_are_written(swept: tuple[Path, pd.DataFrame]) -> None:
     assert len(read_cells(out)) == 6
     assert len(pd.read_csv(out / "cells.csv")) == 6 * 3 * (2 + 1)
     assert len(pd.read_csv(out / "summary.csv")) == len(summary) == 3 * 3 * 3
+    tables = (out / "tables.md").read_text(encoding="utf-8")
+    top = summary.query("quantity == 'lead' and test == 'balanced' and level == 1").iloc[0]
+    assert f"{100 * top['mean']:+.1f} [{100 * top['ci_low']:.1f}, {100 * top['ci_high']:.1f}]" in tables
+    assert tables.count("| linear probe |") == 5
     with Image.open(out / "sweep.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 10
 

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from osler_training.experiments.sweep_cell import TESTS
+from osler_training.experiments.sweep_tables import markdown
 
 COLOURS = {
     "bottleneck_prior": "#0b6e4f",
@@ -91,11 +92,12 @@ def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_report(cells: Sequence[dict[str, Any]], folder: Path) -> pd.DataFrame:
-    """Write `cells.csv`, `summary.csv` and `sweep.png`; return the summary."""
+    """Write `cells.csv`, `summary.csv`, `tables.md` and `sweep.png`; return the summary."""
     table = tidy(cells)
     summary = over_seeds(table)
     table.to_csv(folder / "cells.csv", index=False, float_format="%.4f")
     summary.to_csv(folder / "summary.csv", index=False, float_format="%.4f")
+    (folder / "tables.md").write_text(markdown(table, summary), encoding="utf-8")
     plot(summary, folder / "sweep.png")
     return summary
 
