@@ -52,7 +52,8 @@ check: lint types
 	$(BIN)/lint-imports
 
 accept: install
-	$(BIN)/osler sweep --out workspaces/sweep --resume
+	$(BIN)/osler sweep --out workspaces/sweep --renders workspaces/renders --resume
+	$(BIN)/osler sweep --recipe sweep_imagenet --out workspaces/sweep_imagenet --renders workspaces/renders --resume
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

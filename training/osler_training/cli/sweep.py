@@ -19,6 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe", default="sweep", metavar="FILE", help="a YAML file, or the name of a shipped recipe"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for cells, tables and plot")
+    parser.add_argument(
+        "--renders",
+        type=Path,
+        metavar="DIR",
+        help="folder that keeps renders, for sweeps to share (default: OUT.renders)",
+    )
     add_encoder(parser)
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes (default: 2)")
     parser.add_argument("--resume", action="store_true", help="go on with what DIR holds of the same recipe")
@@ -33,7 +39,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     from osler_training.recipes.recipe import SweepRecipe, load_recipe
 
     recipe = load_recipe(SweepRecipe, arguments.recipe).with_encoder(arguments.encoder)
-    cache = arguments.out.resolve().with_name(arguments.out.name + ".renders")
+    cache = (arguments.renders or arguments.out.with_name(arguments.out.name + ".renders")).resolve()
     render_everything(recipe, cache=cache, workers=arguments.workers, progress=say)
     summary = run_sweep(
         recipe,

@@ -86,9 +86,8 @@ def _adaptation(summary: pd.DataFrame, arm: str) -> str:
     lines = []
     for variant, level in chosen[["method", "level"]].itertuples(index=False):
         rows = summary.query("arm == @arm and method == @variant and level == @level").set_index("quantity")
-        cells = (
-            _cell(rows.loc[one], one) if one == "gain" else f"{100 * rows.loc[one, 'mean']:.1f}" for one in quantities
-        )
+        means = {str(name): float(mean) for name, mean in rows["mean"].items()}
+        cells = [_cell(rows.loc[one], one) if one == "gain" else f"{100 * means[one]:.1f}" for one in quantities]
         lines.append([variant, f"{level:g}", *cells])
     heads = ["variant", "confounding", "before", "after", "gain", "harmed", "no change", "source", "source, ungated"]
     return f"## {arm}: adaptation to hospital B\n\n{_table(heads, lines)}"
