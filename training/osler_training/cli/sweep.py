@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     from osler_training.recipes.recipe import SweepRecipe, load_recipe
 
     recipe = load_recipe(SweepRecipe, arguments.recipe).with_encoder(arguments.encoder)
-    cache = (arguments.renders or arguments.out.with_name(arguments.out.name + ".renders")).resolve()
+    out = arguments.out.resolve()
+    cache = arguments.renders or out.with_name(out.name + ".renders")
     render_everything(recipe, cache=cache, workers=arguments.workers, progress=say)
     summary = run_sweep(
         recipe,
