@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from osler.dicom.refusals import CLAUSES, EXPLANATIONS, RELEASABLE
 from osler_contracts.codes import Code
 from osler_contracts.contract import Severity, load_contract, shipped_contracts
 
+DEFAULT = "chest-radiograph"
 OWN_RULE = "Osler's own rule"
 # Warnings that no clause of a contract gives, as meaning and mend.
 WARNINGS: dict[Code, tuple[str, str]] = {
@@ -32,81 +33,85 @@ IMAGES: dict[Code, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a code means.
+    """One rule behind a code; a code may have several.
 
     Attributes:
         code: The code.
-        meaning: What is wrong; a contract's sentences hold the mend too.
+        severity: `refuse`, `quarantine` or `warn`.
+        clause: Clause of the standard, or that the rule is Osler's own.
+        meaning: What is wrong; a contract's sentence holds the mend too.
         mend: What to do, empty where the meaning says it.
-        severities: `refuse`, `quarantine` or `warn`, the gravest first; contracts may differ.
-        clauses: Clauses of the standard, or that the rule is Osler's own.
-        contracts: Contracts that give the code; empty for what holds under every one.
+        contracts: Shipped contracts that have the rule; empty for what holds under every contract, also those of others.
     """
 
     code: str
+    severity: str
+    clause: str
     meaning: str
     mend: str
-    severities: tuple[str, ...]
-    clauses: tuple[str, ...]
-    contracts: tuple[str, ...]
+    contracts: tuple[str, ...] = ()
 
 
-def explain_all() -> dict[str, Explanation]:
-    """Return what every code of a file means, ordered by code."""
-    found = _of_contracts()
-    for code, (meaning, mend) in (EXPLANATIONS | IMAGES).items():
-        severity = str(Severity.QUARANTINE if code in RELEASABLE else Severity.REFUSE)
-        _add(found, Explanation(str(code), meaning, mend, (severity,), (CLAUSES.get(code, OWN_RULE),), ()))
-    for code, (meaning, mend) in WARNINGS.items():
-        _add(found, Explanation(str(code), meaning, mend, (str(Severity.WARN),), (OWN_RULE,), ()))
-    return dict(sorted(found.items()))
+def explain_all() -> dict[str, list[Explanation]]:
+    """Return the rules behind every code of a file, ordered by code, the gravest first, the reader's before a contract's."""
+    rules = [*_of_reader(), *_of_contracts()]
+    ranks = [str(severity) for severity in Severity]
+    found: dict[str, list[Explanation]] = {}
+    for rule in sorted(rules, key=lambda rule: (rule.code, ranks.index(rule.severity), _rank(rule))):
+        found.setdefault(rule.code, []).append(rule)
+    return found
 
 
 def explanations() -> dict[str, tuple[str, str]]:
-    """Return meaning and mend of each code that keeps a file out, ordered by code."""
+    """Return meaning and mend of each code that keeps a file out, ordered by code: those of its first rule."""
     return {
-        code: (item.meaning, item.mend) for code, item in explain_all().items() if item.severities != (Severity.WARN,)
+        code: (rules[0].meaning, rules[0].mend)
+        for code, rules in explain_all().items()
+        if rules[0].severity != Severity.WARN or code in EXPLANATIONS
     }
 
 
 def as_markdown() -> str:
     """Return the tables of docs/ingestion.md: what keeps a file out, and what goes with it as a warning."""
     known = explain_all().values()
-    out = [item for item in known if item.severities != (str(Severity.WARN),)]
-    warned = [item for item in known if item.severities == (str(Severity.WARN),)]
-    parts = ["### Codes that keep a file out", "", *_table(out), "", "### Warnings", "", *_table(warned)]
-    return "\n".join(parts) + "\n"
+    out = [rule for rules in known for rule in rules if rule.severity != Severity.WARN]
+    warned = [rule for rules in known for rule in rules if rule.severity == Severity.WARN]
+    parts = ["### What keeps a file out", "", *_table(out), "", "### What goes with a file as a warning", ""]
+    return "\n".join([*parts, *_table(warned)]) + "\n"
 
 
-def _of_contracts() -> dict[str, Explanation]:
-    found: dict[str, Explanation] = {}
+def _of_reader() -> Iterator[Explanation]:
+    for code, (meaning, mend) in (EXPLANATIONS | IMAGES).items():
+        severity = Severity.QUARANTINE if code in RELEASABLE else Severity.REFUSE
+        if code is Code.DUPLICATE:
+            severity = Severity.WARN  # it is counted, and nothing of it is kept
+        yield Explanation(str(code), str(severity), CLAUSES.get(code, OWN_RULE), meaning, mend)
+    for code, (meaning, mend) in WARNINGS.items():
+        yield Explanation(str(code), str(Severity.WARN), OWN_RULE, meaning, mend)
+
+
+def _of_contracts() -> Iterator[Explanation]:
+    """Yield the shipped contracts' clauses, those that several share once."""
+    shared: dict[tuple[str, ...], list[str]] = {}
     for name in shipped_contracts():
         for clause in load_contract(name).clauses:
-            one = (str(clause.severity),), (clause.clause,), (name,)
-            _add(found, Explanation(str(clause.code), clause.sentence, "", *one))
-    return found
+            rule = (str(clause.code), str(clause.severity), clause.clause, clause.sentence)
+            shared.setdefault(rule, []).append(name)
+    for (code, severity, clause_of, sentence), names in shared.items():
+        yield Explanation(code, severity, clause_of, sentence, "", tuple(dict.fromkeys(names)))
 
 
-def _add(found: dict[str, Explanation], item: Explanation) -> None:
-    """Add an explanation to what is known of its code; the reader's words stand before those of a contract."""
-    before = found.get(item.code)
-    if before is None:
-        found[item.code] = item
-        return
-    ranks = [str(severity) for severity in Severity]
-    found[item.code] = Explanation(
-        item.code,
-        *((item.meaning, item.mend) if item.mend else (before.meaning, before.mend)),
-        tuple(sorted({*before.severities, *item.severities}, key=ranks.index)),
-        tuple(dict.fromkeys([*before.clauses, *item.clauses])),
-        tuple(dict.fromkeys([*before.contracts, *item.contracts])) if item.contracts else (),
-    )
+def _rank(rule: Explanation) -> tuple[bool, bool]:
+    """Order rules by how likely they are the one that was met: what holds everywhere, then the default contract's."""
+    return bool(rule.contracts), DEFAULT not in rule.contracts
 
 
-def _table(items: Iterable[Explanation]) -> list[str]:
-    lines = ["| Code | Severity | Clause | Meaning and mend |", "| --- | --- | --- | --- |"]
-    for item in items:
-        words = f"{item.meaning} {item.mend}".strip()
-        row = (f"`{item.code}`", ", ".join(item.severities), "; ".join(item.clauses), words)
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
-    return lines
+def _table(rules: Iterable[Explanation]) -> Iterator[str]:
+    yield "| Code | Severity | Contracts | Clause | Meaning and mend |"
+    yield "| --- | --- | --- | --- | --- |"
+    every = shipped_contracts()
+    for rule in rules:
+        contracts = "all" if rule.contracts in ((), every) else ", ".join(rule.contracts)
+        words = f"{rule.meaning} {rule.mend}".strip()
+        cells = (f"`{rule.code}`", rule.severity, contracts, rule.clause, words)
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from osler.cli.command import CommandResult, add_workspace, say
 
 if TYPE_CHECKING:
+    from osler.archive.explanations import Explanation
     from osler.archive.quarantine import Quarantine, Reason
     from osler.ingest.release import Decision
 
@@ -118,16 +119,15 @@ def _explain(arguments: argparse.Namespace) -> CommandResult:
     if arguments.code is not None and arguments.code not in known:
         raise OslerError(Code.USAGE, f"There is no refusal code {arguments.code}.", f"Known: {', '.join(known)}.")
     chosen = known if arguments.code is None else {arguments.code: known[arguments.code]}
-    payload = {
-        code: {name: value for name, value in asdict(item).items() if name != "code"} for code, item in chosen.items()
-    }
+    payload = {code: [asdict(rule) for rule in rules] for code, rules in chosen.items()}
     if arguments.markdown:
         return CommandResult(payload, as_markdown().splitlines())
-    lines = []
-    for code, item in chosen.items():
-        where = f"({', '.join(item.severities)}; {'; '.join(item.clauses)})"
-        lines.append(f"{code} {where}: {item.meaning} {item.mend}".strip())
-    return CommandResult(payload, lines)
+    return CommandResult(payload, [_told(rule) for rules in chosen.values() for rule in rules])
+
+
+def _told(rule: Explanation) -> str:
+    contracts = f"; {', '.join(rule.contracts)}" if rule.contracts else ""
+    return f"{rule.code} ({rule.severity}; {rule.clause}{contracts}): {rule.meaning} {rule.mend}".strip()
 
 
 def _release(arguments: argparse.Namespace) -> CommandResult:

@@ -50,7 +50,7 @@ def test_from_folder_to_quarantine(
 
 def test_codes_are_explained(run: Run, tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
-    assert "DICOMDIR" in run("quarantine", "explain", "no-pixels")[1]["no-pixels"]["meaning"]
+    assert "DICOMDIR" in run("quarantine", "explain", "no-pixels")[1]["no-pixels"][0]["meaning"]
     assert run("quarantine", "explain", "no-such-code")[1]["error"]["code"] == "usage"
 
 
