@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
@@ -59,22 +59,24 @@ def find_instances(association: Association, study: str) -> list[Listed]:
     return sorted(found)
 
 
-def _find(association: Association, level: str, keys: Mapping[str, str]) -> Iterator[Dataset]:
+def _find(association: Association, level: str, keys: Mapping[str, str]) -> list[Dataset]:
+    """Return all answers: the next request must not go out between them."""
     identifier = Dataset()
     identifier.QueryRetrieveLevel = level
     for keyword, value in keys.items():
         setattr(identifier, keyword, value)
-    code = None
+    found, code = [], None
     for status, row in association.send_c_find(identifier, StudyRootFind):
         code = status.get("Status")
         if code in _PENDING and row is not None:
-            yield row
+            found.append(row)
     if code != 0:
         raise OslerError(
             Code.SOURCE_FAILED,
             "The PACS broke off." if code is None else f"The PACS refuses the query (status 0x{code:04X}).",
             "Check the filters of --query and the PACS's log, and run the same command again.",
         )
+    return found
 
 
 def _text(row: Dataset, keyword: str) -> str:

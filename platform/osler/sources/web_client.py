@@ -5,6 +5,7 @@ to be kept as it came, so WADO-RS takes the same session and writes the bytes.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +36,10 @@ _BROKEN = (
     requests.exceptions.ContentDecodingError,
 )
 _LOGIN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+# What they log quotes URLs, and a URL may hold a patient's number.
+for _name in ("dicomweb_client.web", "retrying", "urllib3.connectionpool", "urllib3.util.retry"):
+    logging.getLogger(_name).disabled = True
 
 Answer = TypeVar("Answer")
 Row = Mapping[str, Any]
