@@ -11,18 +11,25 @@ REASONS = {
     Code.ABSURD_SIZE: "size out of any plausible range",
     Code.BURNED_IN_TEXT: "text burned into the image",
     Code.CONFLICTING_DUPLICATE: "same identifier as another file, other content",
+    Code.DATES_INCOHERENT: "born after the study, or dates out of order",
     Code.DECODER_MISSING: "compression that cannot be read here",
+    Code.DECODE_CRASH: "an image that crashes what reads it",
+    Code.DECODE_TIMEOUT: "took too long to read",
     Code.DUPLICATE: "sent before",
     Code.FILE_MISSING: "named by a DICOMDIR but not there",
     Code.FUTURE_DATE: "dated in the future",
     Code.HEADER_INVALID: "header not valid",
     Code.IDENTIFIER_IN_PRIVATE_TAG: "a name hidden in a private field",
+    Code.IMAGE_INVALID: "an image of a table that cannot be read",
+    Code.IMAGE_MISSING: "an image of a table that is not there",
     Code.LISTING_INCOMPLETE: "missing from the list of its study",
-    Code.NO_PIXELS: "no image in the file",
     Code.NOT_DICOM: "not a DICOM file",
+    Code.NO_PIXELS: "no image in the file",
+    Code.OUT_OF_MEMORY: "needs too much memory to read",
     Code.PATH_OUTSIDE: "a path that leads out of its folder",
-    Code.PIXEL_FORMAT_INVALID: "pixel format not valid",
     Code.PIXELS_UNDECODABLE: "image data damaged",
+    Code.PIXEL_FORMAT_INVALID: "pixel format not valid",
+    Code.STUDY_OF_TWO_PATIENTS: "a study that names two patients",
     Code.TRANSFER_FAILED: "not delivered whole",
     Code.TRUNCATED: "cut off before its end",
     Code.UID_INVALID: "identifiers not valid",
@@ -37,13 +44,26 @@ REASONS = {
 
 WARNINGS = {
     Code.AGE_INVALID: "The age is not written as it should be.",
+    Code.AGE_MISMATCH: "Age, birth date and study date do not agree.",
     Code.BURNED_IN_UNKNOWN: "The file does not say whether text is burned into the image.",
+    Code.CHARACTER_SET_UNKNOWN: "The alphabet of its texts is not stated properly.",
+    Code.DATES_INCOHERENT: "The dates inside the file do not follow each other.",
     Code.DATE_INVALID: "A date is not written as it should be.",
+    Code.DUPLICATE: "The same image came more than once.",
     Code.IMPLAUSIBLE_AGE: "The age does not fit the dates.",
+    Code.INSTANCE_REPEATED: "Its identifier came more than once.",
     Code.LATERALITY_INVALID: "The side is not written as it should be.",
+    Code.ORIENTATION_MISMATCH: "View and patient orientation contradict each other.",
     Code.ORIENTATION_UNKNOWN: "The file does not say how the patient is oriented.",
+    Code.PIXEL_DATA_EXCESS: "The file holds more image data than it announces.",
+    Code.PIXEL_FORMAT_INVALID: "The description of the pixels contradicts itself.",
+    Code.RELEASED: "It was held back, and a person let it in.",
+    Code.SPACING_INVALID: "The stated size of a pixel is not plausible: nothing can be measured.",
     Code.SPACING_UNKNOWN: "The size of a pixel is unknown: nothing can be measured.",
+    Code.STUDY_OF_TWO_PATIENTS: "Files of its study name two patients.",
     Code.UID_INVALID: "An identifier inside the file is not well formed.",
+    Code.UID_ROOT_INVALID: "An identifier inside the file was made up.",
+    Code.VALUE_FORM_INVALID: "A value is not written as it should be.",
     Code.VIEW_UNKNOWN: "The view (PA or AP) is not stated.",
 }
 
@@ -79,8 +99,8 @@ def reason(code: str) -> str:
 
 
 def warning(code: str) -> str:
-    """Say a warning of the contract as a sentence."""
-    return WARNINGS[Code(code)] if code in WARNINGS else f"{spoken(code)}."
+    """Say a warning as a sentence; what had kept out a file that a person let in is one too."""
+    return WARNINGS[Code(code)] if code in WARNINGS else f"{sentence(reason(code))}."
 
 
 def study_names(sites: Mapping[str, str], arrival: Sequence[str]) -> dict[str, str]:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osler_contracts.codes import Code
-from osler_contracts.contract import Severity, load_contract, shipped_contracts
-from osler_dashboard.words import REASONS, WARNINGS, percent, signed, site_name, spoken, study_names
+from osler.archive.explanations import explain_all
+from osler_contracts.contract import Severity
+from osler_dashboard.words import REASONS, WARNINGS, percent, signed, site_name, spoken, study_names, warning
 
 
-def test_every_code_of_a_shipped_contract_has_words() -> None:
-    clauses = [clause for name in shipped_contracts() for clause in load_contract(name).clauses]
-    assert {clause.code for clause in clauses if clause.severity is Severity.WARN} <= WARNINGS.keys()
-    assert {clause.code for clause in clauses if clause.severity is not Severity.WARN} <= REASONS.keys()
+def test_every_code_of_a_file_has_words() -> None:
+    for code, rules in explain_all().items():
+        severities = {rule.severity for rule in rules}
+        assert code in REASONS or severities == {str(Severity.WARN)}, code
+        assert code in WARNINGS or str(Severity.WARN) not in severities, code
 
 
-def test_every_code_of_the_reader_has_words() -> None:
-    from osler.dicom.refusals import EXPLANATIONS
-
-    assert EXPLANATIONS.keys() | {Code.DUPLICATE} <= REASONS.keys()
+def test_what_had_kept_a_released_file_out_is_said_as_a_sentence() -> None:
+    assert warning("released") == "It was held back, and a person let it in."
+    assert warning("wrong-sop-class") == "Another kind of image."
 
 
 def test_studies_are_numbered_by_site_in_the_order_of_arrival() -> None:

@@ -69,7 +69,7 @@ def _verify(arguments: argparse.Namespace) -> CommandResult:
     lines = [f"{found.count} entries, each with its hash and following from the one before it."]
     if found.fault is not None:
         lines.append(f"Entry {found.entry}: {found.fault} [audit-broken]")
-    else:
+    elif found.count:
         lines.append(f"Note this elsewhere, and give it to the next check: --noted {found.count}:{found.head}")
     if found.torn:
         lines.append(f"A crash cut the last line off ({found.torn} bytes); the next entry will say so.")
