@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
@@ -12,9 +13,10 @@ from functools import cache
 from pathlib import Path
 
 from pydicom.uid import AllTransferSyntaxes, ExplicitVRBigEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, AllStoragePresentationContexts, _config
+from pynetdicom import AE, AllStoragePresentationContexts, _config, evt
 from pynetdicom.association import Association
-from pynetdicom.events import EventHandlerType
+from pynetdicom.events import Event, EventHandlerType
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import ThreadedAssociationServer
@@ -158,7 +160,9 @@ def serve(
     entity.require_calling_aet = list(callers)
     context = tls.server() if tls else None
     try:
-        server = entity.start_server(address, block=False, ssl_context=context, evt_handlers=list(handlers))
+        server = entity.start_server(
+            address, block=False, ssl_context=context, evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once), *handlers]
+        )
     except OSError as error:
         raise OslerError(
             Code.ADDRESS_OCCUPIED,
@@ -183,7 +187,7 @@ class Peer:
     def associate(
         self,
         contexts: Sequence[PresentationContext],
-        roles: Sequence[object] = (),
+        roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
         handlers: Sequence[EventHandlerType] = (),
     ) -> Association:
         """Return an association, tried again while the peer cannot be reached.
@@ -202,9 +206,9 @@ class Peer:
                 contexts=list(contexts),
                 ae_title=self.title,
                 max_pdu=MOST_PDU,
-                ext_neg=list(roles) or None,  # type: ignore[arg-type]
+                ext_neg=list(roles) or None,
                 tls_args=tls,
-                evt_handlers=list(handlers) or None,
+                evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once), *handlers],
             )
             if association.is_established:
                 return association
@@ -221,6 +225,15 @@ class Peer:
             "The PACS cannot be reached, or does not answer in time.",
             "Check host, port, TLS and network, and run the same command again: what was finished is kept.",
         )
+
+
+def send_at_once(event: Event) -> None:
+    """Switch Nagle's algorithm off for a connection: a message goes out in two packets, and the second would wait
+    some 40 ms for the first to be acknowledged.
+    """
+    connection = event.assoc.dul.socket
+    if connection is not None and connection.socket is not None:
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def unsupported() -> OslerError:

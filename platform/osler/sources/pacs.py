@@ -12,7 +12,9 @@ from typing import Protocol, Self
 from pydicom.dataset import Dataset
 from pynetdicom import build_context, build_role, evt
 from pynetdicom.association import Association
-from pynetdicom.events import Event
+from pynetdicom.events import Event, EventHandlerType
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind as StudyRootFind,
 )
@@ -38,6 +40,7 @@ from osler_contracts.errors import OslerError
 
 # Instances asked for at a time: what lies on disk unread stays small, and a broken association costs little.
 BATCH = 32
+MOST_CONTEXTS = 127  # beside the one of C-GET itself
 _UNKNOWN_DESTINATION = 0xA801
 
 
@@ -200,33 +203,36 @@ class PacsSource:
                 )
 
     def _get(self, batch: Sequence[Listed]) -> None:
-        # One context for each syntax, so that the PACS need not choose one for all and transcode.
-        storages = [batch[0].storage] if SAFE_UID.fullmatch(batch[0].storage) else list(_LIKELY)
-        single = len(storages) == 1
-        syntaxes = [[syntax] for syntax in decodable_syntaxes()] if single else [list(decodable_syntaxes())]
-        contexts = [build_context(storage, syntax) for storage in storages for syntax in syntaxes]
-        roles = [build_role(storage, scp_role=True) for storage in storages]
-        handlers = [(evt.EVT_C_STORE, self._store)]
-        association = self._peer.associate([build_context(StudyRootGet), *contexts], roles, handlers)
-        try:
-            _final(association.send_c_get(_identifier(batch), StudyRootGet))
-        except ValueError:
-            raise unsupported() from None
-        finally:
-            _end(association)
+        for storages, syntaxes in _proposals(batch[0].storage):
+            missing = [item for item in batch if not self._expected[item.instance].exists()]
+            if not missing:
+                return
+            # One context for each syntax, so that the PACS need not choose one for all and transcode.
+            contexts = [build_context(storage, syntax) for storage in storages for syntax in syntaxes]
+            roles = [build_role(storage, scp_role=True) for storage in storages]
+            handlers = [(evt.EVT_C_STORE, self._store)]
+            with self._association(StudyRootGet, contexts, roles, handlers) as association:
+                _final(association.send_c_get(_identifier(missing), StudyRootGet))
 
     def _store(self, event: Event) -> int:
         return keep(event, self._expected.get)
 
     @contextmanager
-    def _association(self, model: str) -> Iterator[Association]:
-        association = self._peer.associate([build_context(model)])
+    def _association(
+        self,
+        model: str,
+        contexts: Sequence[PresentationContext] = (),
+        roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+        handlers: Sequence[EventHandlerType] = (),
+    ) -> Iterator[Association]:
+        association = self._peer.associate([build_context(model), *contexts], roles, handlers)
         try:
             yield association
         except ValueError:
             raise unsupported() from None
         finally:
-            _end(association)
+            if association.is_established:
+                association.release()
 
     @contextmanager
     def _receiver(self) -> Iterator[None]:
@@ -245,8 +251,17 @@ class PacsSource:
             server.shutdown()
 
 
-# Where a PACS does not tell the SOP Class of what it lists: an association has room for 128 contexts.
-_LIKELY = STORAGE_CLASSES[:127]
+def _proposals(storage: str) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+    """Yield storage classes and transfer syntaxes to propose together: an association has room for 128 contexts.
+
+    Where a PACS does not tell the SOP Class of what it lists, all are tried in turn.
+    """
+    if SAFE_UID.fullmatch(storage):
+        yield [storage], decodable_syntaxes()
+        return
+    for syntax in decodable_syntaxes():
+        for start in range(0, len(STORAGE_CLASSES), MOST_CONTEXTS):
+            yield STORAGE_CLASSES[start : start + MOST_CONTEXTS], [syntax]
 
 
 def _identifier(batch: Sequence[Listed]) -> Dataset:
@@ -264,8 +279,3 @@ def _final(answers: Iterator[tuple[Dataset, Dataset | None]]) -> int | None:
     for status, _ in answers:
         code = status.get("Status")
     return code
-
-
-def _end(association: Association) -> None:
-    if association.is_established:
-        association.release()
