@@ -18,10 +18,12 @@ class Arrival:
         path: Where it can be read until it is settled.
         refused: Why the source itself refuses it (a bomb in a zip, a transfer that failed); it is then quarantined
             unread.
+        last_for_now: Whether the next may be long in coming: what has arrived is then settled without waiting for it.
     """
 
     path: Path
     refused: OslerError | None = None
+    last_for_now: bool = False
 
 
 class Source(Protocol):

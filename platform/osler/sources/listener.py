@@ -109,11 +109,13 @@ class ListenerSource:
 
     def __iter__(self) -> Iterator[Arrival]:
         """Yield what was left, then what comes, until one of the reasons to stop."""
-        yield from map(Arrival, self._left)
+        for path in self._left:
+            yield Arrival(path, last_for_now=path == self._left[-1])
         self._heard = time.monotonic()
         while True:
             try:
-                yield Arrival(self._waiting.get(timeout=TICK_S))
+                path = self._waiting.get(timeout=TICK_S)
+                yield Arrival(path, last_for_now=self._waiting.empty())
             except queue.Empty:
                 if self._done():
                     self._shut()
