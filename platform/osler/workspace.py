@@ -9,7 +9,7 @@ from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
 MARKER = "osler-workspace"
-FOLDERS = ("archive", "quarantine", "knowledge", "models", "patches", "feedback", "cache", "artifacts")
+FOLDERS = ("archive", "quarantine", "knowledge", "models", "patches", "feedback", "drift", "cache", "artifacts")
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,11 @@ class Workspace:
     def feedback(self) -> Path:
         """Clinicians' corrections and sign-offs."""
         return self.root / "feedback"
+
+    @property
+    def drift(self) -> Path:
+        """Reference profiles of sites, and what the last comparison with them said."""
+        return self.root / "drift"
 
     @property
     def cache(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,10 @@ class Cells:
         """Name of each cell, in the order of `place`."""
         if not self.edges:
             return (*self.words, OTHER, MISSING)
-        middle = [f"{low:.6g} to {high:.6g}" for low, high in zip(self.edges, self.edges[1:], strict=False)]
-        return (f"below {self.edges[0]:.6g}", *middle, f"{self.edges[-1]:.6g} and above", INVALID, MISSING)
+        inner = [f"{edge:.3g}" for edge in self.edges[1:-1]]
+        middle = [f"{low} to {high}" for low, high in pairwise(inner)]
+        seen = [f"up to {inner[0]}", *middle, f"from {inner[-1]}"] if inner else ["as ever"]
+        return ("far below", *(seen if len(self.edges) > 1 else []), "far above", INVALID, MISSING)
 
     def place(self, values: Sequence[Any]) -> NDArray[np.int64]:
         """Return the cell of each value, (images,)."""

@@ -27,6 +27,8 @@ LEVEL = 0.05
 MATTERS, LARGE = 0.1, 0.25
 # The Kolmogorov-Smirnov distance of the same shift by 0.32.
 KS_MATTERS = 0.125
+# A median or an end of the range is told where it moved by this share of the reference's range.
+TOLD = 0.1
 _ORDER = {verdict: number for number, verdict in enumerate(Verdict)}
 
 
@@ -136,34 +138,37 @@ def _judge(result: FieldResult, profile: Profile, batch: Observations, level: fl
 
 
 def _change(field: Field, reference: FieldProfile, batch: Observations) -> Change:
-    """Return what changed most: a share of the units, or the median or spread of a measure."""
+    """Return what changed most: a share of the units, or the median or range of a measure."""
     before, after = np.array(reference.weights), np.array(weights_in(field, reference.cells, batch))
     p, q = before / before.sum(), after / after.sum()
-    labels = reference.cells.labels
-    most = int(np.argmax(np.abs(q - p)))
+    labels, apart = reference.cells.labels, np.abs(q - p)
+    most = int(np.argmax(apart))
     if not field.number:
-        return _named(field, reference, batch, most, float(p[most]), float(q[most]))
-    holes = [number for number, label in enumerate(labels) if label in (MISSING, INVALID)]
+        return _named(field, reference, batch, _share(labels[most], p[most], q[most]))
     numbers, weights, units = finite_numbers(field, batch)
-    worst = max(holes, key=lambda number: abs(q[number] - p[number]))
-    if not units or not reference.measured or abs(q[worst] - p[worst]) > 0.5 * np.abs(q - p).sum() / 2:
-        return Change("share", labels[worst], float(p[worst]), float(q[worst]))
-    levels = np.array([0.05, 0.5, 0.95])
-    sample = np.array(reference.sample)
+    if labels[most] in (MISSING, INVALID) or not units or not reference.measured:
+        return _share(labels[most], p[most], q[most])
+    sample, levels = np.array(reference.sample), np.array([0.05, 0.5, 0.95])
     old, new = quantiles(sample, np.ones(len(sample)), levels), quantiles(numbers, weights, levels)
-    if abs(new[1] - old[1]) > 0.02 * max(abs(old[1]), old[2] - old[0]):
-        return Change("median", "", float(old[1]), float(new[1]))
-    return Change("spread", "", float(old[2] - old[0]), float(new[2] - new[0]))
+    moves, extent = np.abs(new - old), max(old[2] - old[0], 1e-9 * np.abs(old).max())
+    if moves[1] >= max(TOLD * extent, max(moves[0], moves[2]) / 2):
+        return Change("median", "", (float(old[1]),), (float(new[1]),))
+    if max(moves[0], moves[2]) >= TOLD * extent:
+        return Change("range", "", (float(old[0]), float(old[2])), (float(new[0]), float(new[2])))
+    return _share(labels[most], p[most], q[most])
 
 
-def _named(field: Field, reference: FieldProfile, batch: Observations, most: int, p: float, q: float) -> Change:
+def _share(label: str, before: float, after: float) -> Change:
+    return Change("share", label, (float(before),), (float(after),))
+
+
+def _named(field: Field, reference: FieldProfile, batch: Observations, change: Change) -> Change:
     """Name the word whose share changed most; a new one is named where enough units share it to be about none of them."""
-    label = reference.cells.labels[most]
-    if label != OTHER or q < p:
-        return Change("share", label, p, q)
+    if change.of != OTHER or change.after < change.before:
+        return change
     words = [new for new in words_of(field, batch, LEAST_UNITS) if new not in reference.cells.words]
     if not words:
-        return Change("share", OTHER, p, q)
+        return change
     weights = weights_in(field, Cells(words=tuple(words)), batch)[: len(words)]
     top = int(np.argmax(weights))
-    return Change("new", words[top], 0.0, weights[top] / batch.count)
+    return Change("new", words[top], (0.0,), (weights[top] / batch.count,))

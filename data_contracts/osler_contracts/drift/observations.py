@@ -8,7 +8,7 @@ size, which errs on the side of silence, since a mean of several images varies n
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,12 @@ class Observations:
         units: Number of the unit of each image, (images,), counted from 0 in the order of their first image.
         columns: For each field, its value for each image: words, or numbers with NaN for no number and None for missing.
             A field that was not looked for is absent.
+        unit: What a unit is: `patient`, or `row` where nothing tells patients apart.
     """
 
     units: Units
     columns: Mapping[str, Sequence[Any]]
+    unit: str = "patient"
 
     @property
     def images(self) -> int:
@@ -57,7 +59,7 @@ class Observations:
         """Return the images of a mask, their units numbered anew."""
         rows = np.flatnonzero(chosen).tolist()
         columns = {name: [values[row] for row in rows] for name, values in self.columns.items()}
-        return Observations(_numbered(self.units[rows]), columns)
+        return Observations(_numbered(self.units[rows]), columns, self.unit)
 
 
 def observe(units: Iterable[Hashable], columns: Mapping[str, Iterable[object]]) -> Observations:
@@ -99,7 +101,8 @@ def read_headers(path: Path, unit: str | None = None) -> Observations:
     if patient is not None and patient not in raw.columns:
         raise _invalid(f"{path} has no column {patient}.", "Name one of its columns as the unit, or none.")
     names = range(len(raw)) if patient is None else [name or row for row, name in enumerate(raw[patient])]
-    return observe(names, {name: raw[column] for name, column in named.items()})
+    found = observe(names, {name: raw[column] for name, column in named.items()})
+    return found if patient is not None else replace(found, unit="row")
 
 
 def _numbered(names: Iterable[Hashable]) -> Units:

@@ -55,7 +55,7 @@ class Profile:
 
     Attributes:
         site: Site that it is of.
-        unit: What counts once: `patient`, `study` or `row`.
+        unit: What counts once: `patient` or `row`.
         units: How many of them.
         images: Number of images.
         fields: Distribution of each field.
@@ -112,9 +112,7 @@ class Profile:
             ) from None
 
 
-def make_profile(
-    observations: Observations, *, site: str, unit: str = "patient", origin: Mapping[str, Any] | None = None
-) -> Profile:
+def make_profile(observations: Observations, *, site: str, origin: Mapping[str, Any] | None = None) -> Profile:
     """Make the profile of what was observed.
 
     Raises:
@@ -123,7 +121,7 @@ def make_profile(
     if not observations.images:
         raise OslerError(Code.EMPTY_SOURCE, "There is nothing to make a profile of.", "Ingest some studies first.")
     fields = {name: profile_field(FIELDS[name], observations) for name in FIELDS if name in observations.columns}
-    return Profile(site, unit, observations.count, observations.images, fields, dict(origin or {}))
+    return Profile(site, observations.unit, observations.count, observations.images, fields, dict(origin or {}))
 
 
 def profile_field(field: Field, observations: Observations) -> FieldProfile:

@@ -31,17 +31,17 @@ class Change:
     """What changed most about a field.
 
     Attributes:
-        kind: `median`, `spread` (from the 5th to the 95th percentile), `share` (of units), or `new`: the share of a word
-            that fewer than five units of the reference had.
+        kind: `median`, `range` (the 5th and the 95th percentile), `share` (of units), or `new`: the share of a word that
+            fewer than five units of the reference had.
         of: For a share, the word or cell that it is of.
-        before: Figure of the reference.
-        after: Figure of the batch.
+        before: Figure of the reference; two for a range.
+        after: The same of the batch.
     """
 
     kind: str
     of: str
-    before: float
-    after: float
+    before: tuple[float, ...]
+    after: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class DriftReport:
     Attributes:
         site: Site that both are of.
         level: Rate of false discoveries that is accepted.
-        unit: What counts once: `patient`, `study` or `row`.
+        unit: What counts once: `patient` or `row`.
         reference: Facts of the reference: its hash, units, images and origin.
         batch: Facts of the batch: units, images and where it came from.
         fields: The fields, the gravest first.
@@ -176,7 +176,8 @@ def _result(record: Mapping[str, Any]) -> FieldResult:
     values["verdict"] = Verdict(values["verdict"])
     values["psi_interval"] = tuple(values["psi_interval"])
     if values["change"] is not None:
-        values["change"] = Change(**values["change"])
+        change = values["change"]
+        values["change"] = Change(change["kind"], change["of"], tuple(change["before"]), tuple(change["after"]))
     if values["since"] is not None:
         values["since"] = Since(**(values["since"] | {"onset": Onset(**values["since"]["onset"])}))
     return FieldResult(**values)

@@ -14,12 +14,15 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
+from scipy.special import gammaln
 
 from osler_contracts.drift.divergence import Counts, jsd, psi
 
 DRAWS = 4000
 # Cochran's rule: fewest expected units in a cell for chi-square.
 LEAST_EXPECTED = 5.0
+# Largest product of two sample sizes for which the distribution of the Kolmogorov-Smirnov distance is counted out.
+EXACT = 100_000
 POWER = 0.8
 COVER = 0.95
 
@@ -141,15 +144,39 @@ def _detectable_shift(freedom: int, level: float) -> float:
 
 
 def ks_p(distance: float, n: int, m: int) -> float:
-    """Return the chance of a Kolmogorov-Smirnov distance at least as great, as `scipy.stats.ks_2samp` has it for large n."""
-    return float(stats.kstwo.sf(distance, max(round(n * m / (n + m)), 1)))
-
-
-def ks_threshold(n: int, m: int, level: float) -> float:
-    """Return the distance that chance exceeds at this rate."""
-    return _ks_quantile(max(round(n * m / (n + m)), 1), level)
+    """Return the chance of a Kolmogorov-Smirnov distance at least as great: exact for small samples, else asymptotic."""
+    if n * m <= EXACT:
+        return 1.0 - _chance_within(distance, n, m)
+    return float(stats.kstwo.sf(distance, round(n * m / (n + m))))
 
 
 @lru_cache(maxsize=256)
-def _ks_quantile(size: int, level: float) -> float:
-    return float(stats.kstwo.isf(level, size))
+def ks_threshold(n: int, m: int, level: float) -> float:
+    """Return the distance that chance exceeds at this rate at most."""
+    if n * m > EXACT:
+        return float(stats.kstwo.isf(level, round(n * m / (n + m))))
+    low, high = 0.0, 1.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (low, middle) if ks_p(middle, n, m) <= level else (middle, high)
+    return high
+
+
+def _chance_within(distance: float, n: int, m: int) -> float:
+    """Return the share of orders of n and m values whose distance stays below one.
+
+    An order is a path from (0, 0) to (n, m) by single steps, its distance the greatest |i/n - j/m| on the way (Hodges,
+    1958). Paths that stay within are counted row by row, and scaled so that no count overflows.
+    """
+    at = np.arange(n + 1) / n
+    paths, logarithm = np.zeros(n + 1), 0.0
+    paths[0] = 1.0
+    for row in range(m + 1):
+        within = np.abs(at - row / m) < distance - 1e-9
+        paths = np.cumsum(np.where(within, paths, 0.0)) * within
+        top = paths.max()
+        if top == 0:
+            return 0.0
+        paths, logarithm = paths / top, logarithm + np.log(top)
+    every = gammaln(n + m + 1) - gammaln(n + 1) - gammaln(m + 1)
+    return float(min(paths[-1] * np.exp(logarithm - every), 1.0))

@@ -37,14 +37,20 @@ def figure(value: float) -> str:
 
 
 def told_change(name: str, change: Change) -> str:
-    """Say what changed: `median 120 to 90 kV`, or `AP 25% to 61%`."""
-    field = FIELDS[name]
-    if change.kind == "share":
-        return f"{word(change.of)} {share(change.before)} to {share(change.after)}"
+    """Say what changed: `median 120 kV, now 90 kV`, or `AP 25%, now 61%`."""
+    before, after = told_side(name, change, change.before), told_side(name, change, change.after)
     if change.kind == "new":
-        return f"new: {word(change.of)} {share(change.after)}"
-    unit = f" {field.unit}" if field.unit else ""
-    return f"{change.kind} {figure(change.before)} to {figure(change.after)}{unit}"
+        return f"new: {word(change.of)} {after}"
+    what = word(change.of) if change.kind == "share" else change.kind
+    return f"{what} {before}, now {after}"
+
+
+def told_side(name: str, change: Change, figures: tuple[float, ...]) -> str:
+    """Say the figure of one side with its unit."""
+    if change.kind in ("share", "new"):
+        return share(figures[0])
+    unit = FIELDS[name].unit
+    return " to ".join(figure(x) for x in figures) + (f" {unit}" if unit else "")
 
 
 def share(fraction: float) -> str:

@@ -76,6 +76,7 @@ def test_a_table_is_read_by_keyword_or_name_and_patients_are_found(tmp_path: Pat
     assert found.columns["KVP"][0] == 120.0
     assert found.columns["KVP"][2] is None
     assert read_headers(table, unit="kvp").count == 3
+    assert found.unit == "patient"
     assert read_headers(table, unit="View Position").units.tolist() == [0, 1, 0]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from osler_contracts.codes import Code
 from osler_contracts.drift.bins import Cells, pool_rare, quantiles
-from osler_contracts.drift.fields import MISSING, OTHER
+from osler_contracts.drift.fields import INVALID, MISSING, OTHER
 from osler_contracts.drift.observations import Observations, observe
 from osler_contracts.drift.reference import SAMPLE, Profile, make_profile
 from osler_contracts.errors import OslerError
@@ -90,7 +90,10 @@ def test_cells_take_every_value() -> None:
     measure = Cells(edges=(0.0, 1.0, 2.0))
     values = [-5.0, 0.0, 0.5, 1.0, 2.0, 9.0, float("nan"), None]
     assert measure.place(values).tolist() == [0, 1, 1, 2, 3, 3, 4, 5]
-    assert len(measure.labels) == 6
+    assert measure.labels == ("far below", "up to 1", "from 1", "far above", INVALID, MISSING)
+    assert Cells(edges=(0.0,)).labels == ("far below", "far above", INVALID, MISSING)
+    assert Cells(edges=(0.0, 1.0)).labels[:3] == ("far below", "as ever", "far above")
+    assert Cells(edges=(0.0, 1.0, 2.0, 3.0)).labels[1:4] == ("up to 1", "1 to 2", "from 2")
     words = Cells(words=("AP", "PA"))
     assert words.place(["PA", "LL", MISSING, "AP", OTHER]).tolist() == [1, 2, 3, 0, 2]
 

@@ -70,7 +70,8 @@ def test_thresholds_are_where_the_chance_is_the_level() -> None:
     for null in (null_of(100 * EVEN, 80 * EVEN, "wide"), null_of(20 * EVEN, 12 * EVEN, "thin")):
         assert null.p_psi(null.psi_threshold(0.05)) == pytest.approx(0.05, abs=0.002)
         assert null.p_jsd(null.jsd_threshold(0.05)) == pytest.approx(0.05, abs=0.002)
-    assert ks_p(ks_threshold(300, 200, 0.05), 300, 200) == pytest.approx(0.05)
+    for n, m in ((3000, 200), (300, 200)):
+        assert ks_p(ks_threshold(n, m, 0.05), n, m) == pytest.approx(0.05, abs=0.002)
 
 
 def test_larger_batches_have_lower_thresholds() -> None:
@@ -121,10 +122,17 @@ def test_the_interval_holds_the_true_psi(shift: float) -> None:
 
 def test_the_chance_of_a_kolmogorov_distance_is_that_of_scipy() -> None:
     rng = np.random.default_rng(2)
-    for shift in (0.0, 0.1, 0.4):
-        left, right = rng.normal(size=300), rng.normal(shift, size=170)
-        expected = stats.ks_2samp(left, right, method="asymp")
-        assert ks_p(expected.statistic, 300, 170) == pytest.approx(expected.pvalue, rel=1e-9)
+    for n, m, method in (
+        (3000, 170, "asymp"),
+        (300, 170, "exact"),
+        (40, 40, "exact"),
+        (58, 2, "exact"),
+        (1, 1, "exact"),
+    ):
+        for shift in (0.0, 0.3, 1.0):
+            left, right = rng.normal(size=n), rng.normal(shift, size=m)
+            expected = stats.ks_2samp(left, right, method=method)
+            assert ks_p(expected.statistic, n, m) == pytest.approx(expected.pvalue, rel=1e-6)
 
 
 def test_one_cell_has_nothing_to_say() -> None:
