@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import iter_pixels, pixel_array
+from pydicom.uid import JPEGTransferSyntaxes
 
 from osler.dicom.codestream import read_codestream
 from osler.dicom.decoders import NATIVE, decoder_label, decoder_plugin
@@ -18,6 +20,9 @@ from osler.dicom.pixel_format import check_format, frame_count
 from osler.dicom.refusals import from_pixel_error, refusal, refusing
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+
+# What decoders of JPEG may differ by, since the standard leaves the rounding of the cosine transform to them.
+JPEG_TOLERANCE = 2
 
 
 @dataclass(frozen=True)
@@ -63,12 +68,31 @@ def check_decodable(dataset: Dataset) -> Decoder:
     chosen = decoder_for(dataset)
     decoded = 0
     with refusing(from_pixel_error):
+        second = _second_opinion(dataset, chosen)
         for pixels in iter_pixels(dataset, raw=True, **_options(dataset, chosen)):
             _check_shape(dataset, pixels, 0)
+            if second is not None and not _agree(pixels, next(second)):
+                raise refusal(Code.PIXELS_UNDECODABLE, "A compressed frame is damaged: two decoders disagree over it.")
             decoded += 1
     if decoded != frame_count(dataset):
         raise refusal(Code.PIXELS_UNDECODABLE, "The pixel data holds another number of frames than the header says.")
     return chosen
+
+
+def _second_opinion(dataset: Dataset, chosen: Decoder) -> Iterator[NDArray[Any]] | None:
+    """Decode JPEG once more with GDCM, which refuses damaged frames; Pillow makes something up for what is missing."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if (
+        chosen.plugin != "pillow"
+        or syntax not in JPEGTransferSyntaxes
+        or "gdcm" not in get_decoder(syntax).available_plugins
+    ):
+        return None
+    return iter_pixels(dataset, raw=True, decoding_plugin="gdcm")
+
+
+def _agree(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    return one.shape == other.shape and int(np.abs(one.astype(np.int32) - other).max()) <= JPEG_TOLERANCE
 
 
 def decoder_for(dataset: Dataset) -> Decoder:

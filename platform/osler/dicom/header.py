@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.encaps import parse_fragments
+from pydicom.filereader import read_dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from osler.dicom.identifiers import patient_identifiers, private_identifier
@@ -27,6 +29,10 @@ from osler_contracts.headers import KEYWORDS
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 META_START = 144  # preamble, marker, and the group length itself (PS3.10 7.1)
+# What a deflated data set may come to; a kilobyte of zeros can stand for a megabyte.
+MAX_INFLATED_BYTES = 512 << 20
+_META_BEGIN, _META_AT_MOST = 132, 1 << 16  # behind preamble and marker
+_CHUNK = 1 << 20
 _PIXEL_ELEMENTS = (0x0008, 0x0009, 0x0010)  # of group 7FE0: float, double float, integer
 
 
@@ -63,6 +69,7 @@ def read_header(path: Path) -> Header:
     """
     with warnings.catch_warnings(record=True) as caught, refusing(from_header_error), path.open("rb") as stream:
         warnings.simplefilter("always")
+        _check_inflated(stream)
         dataset = dcmread(stream, stop_before_pixels=True)
         _check_meta(dataset, os.fstat(stream.fileno()).st_size)
         identifiers = patient_identifiers(dataset)
@@ -147,6 +154,23 @@ def _pixel_element(stream: BinaryIO, dataset: FileDataset) -> PixelElement | Non
         return PixelElement(min(length, size - begin - taken))
     _check_fragments(stream, size)
     return PixelElement(None)
+
+
+def _check_inflated(stream: BinaryIO) -> None:
+    """Refuse a deflated data set that would come out absurdly large (`absurd-size`), without keeping any of it."""
+    start = stream.read(_META_AT_MOST)
+    stream.seek(0)
+    if str(DeflatedExplicitVRLittleEndian).encode() not in start:
+        return
+    stream.seek(_META_BEGIN)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        inflater, inflated = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        while (packed := inflater.unconsumed_tail or stream.read(_CHUNK)) and not inflater.eof:
+            inflated += len(inflater.decompress(packed, _CHUNK))
+            if inflated > MAX_INFLATED_BYTES:
+                raise refusal(Code.ABSURD_SIZE, "The data set is deflated and would come out absurdly large.")
+    stream.seek(0)
 
 
 def _deflated_pixel_element(stream: BinaryIO) -> PixelElement | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRBigEndian
 
 from osler.dicom.refusals import refusal
 from osler_contracts.codes import Code
@@ -39,6 +40,10 @@ def check_format(dataset: Dataset) -> str:
         raise refusal(Code.ABSURD_SIZE)
     if len(found) > 1 or not (_samples_fit(dataset) and _bits_fit(dataset, found[0])):
         raise refusal(Code.PIXEL_FORMAT_INVALID)
+    if dataset.file_meta.TransferSyntaxUID == ExplicitVRBigEndian and int(dataset.BitsAllocated) > 16:
+        # As 16-bit words (OW) or as whole samples: DCMTK and GDCM take the one, pydicom the other.
+        message = "More than 16 bits a sample are read in two ways where the most significant byte comes first."
+        raise refusal(Code.PIXEL_FORMAT_INVALID, message)
     return found[0]
 
 

@@ -1,0 +1,1 @@
+"""Damaged DICOM files, made on purpose, and decoders to hold the outcome against."""
