@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -14,6 +15,7 @@ from osler.dicom.refusals import attempt
 
 _TEXT = ("PatientID", "OtherPatientIDs", "AccessionNumber", "PatientTelephoneNumbers", "MedicalRecordLocator")
 _NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName")
+_PLACES = ("InstitutionName", "InstitutionAddress", "PatientAddress", "StationName", "DeviceSerialNumber")
 # Words that stand in name and number fields of test files and say nothing of anybody.
 _EMPTY_WORDS = frozenset(
     {"anonymous", "anonymized", "anon", "patient", "unknown", "none", "null", "test", "name", "removed"}
@@ -50,6 +52,21 @@ def patient_identifiers(dataset: Dataset) -> frozenset[str]:
     return frozenset(word for word in (item.lower() for item in found) if word not in _EMPTY_WORDS)
 
 
+def other_identifiers(dataset: Dataset) -> frozenset[str]:
+    """Return names of everybody else whom a header names at any level, and of its institution, in lower case.
+
+    Words of names have four letters or more; an institution counts as a whole, since its words are everybody's.
+    """
+    found: set[str] = set()
+    for element in _walk(dataset):
+        if element.VR == "PN":
+            words = (word for text in _texts(element.value) for word in re.split(r"[\^=,\s]+", text))
+            found |= {word.lower() for word in words if len(word) >= _SHORTEST_NUMBER}
+        elif element.keyword in _PLACES:
+            found |= {text.lower() for text in _texts(element.value) if len(text) >= _SHORTEST_NUMBER}
+    return frozenset(word for word in found if word not in _EMPTY_WORDS)
+
+
 def mentions(text: str, identifiers: frozenset[str]) -> bool:
     """Return whether a text repeats one of the identifiers as a word, letters in either case."""
     return bool(identifiers) and _pattern(identifiers).search(text.lower()) is not None
@@ -71,11 +88,26 @@ def readable_element(dataset: Dataset, tag: BaseTag) -> DataElement | None:
 
 def _values(dataset: Dataset, keyword: str) -> list[str]:
     """Return the values of one element as stripped texts; none where it is absent or cannot be read."""
-    value = attempt(lambda: dataset.get(keyword), None)
+    return _texts(attempt(lambda: dataset.get(keyword), None))
+
+
+def _texts(value: Any) -> list[str]:
     if value is None:
         return []
     items = value if isinstance(value, (list, tuple)) or hasattr(value, "append") else [value]
     return [text for item in items if (text := str(item).strip())]
+
+
+def _walk(dataset: Dataset) -> Iterator[DataElement]:
+    """Yield every element that can be read, at every level."""
+    for tag in list(dataset.keys()):
+        element = readable_element(dataset, tag)
+        if element is None:
+            continue
+        yield element
+        if element.VR == "SQ":
+            for item in element.value or ():
+                yield from _walk(item)
 
 
 @lru_cache(maxsize=64)

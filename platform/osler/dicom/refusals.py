@@ -20,6 +20,10 @@ EXPLANATIONS: dict[Code, tuple[str, str]] = {
         "The header promises more pixels than any accepted image has.",
         "Check Rows, Columns and Number of Frames at the source.",
     ),
+    Code.BURNED_IN_TEXT: (
+        "The image shows text that may name the patient: more than side markers, position and exposure figures.",
+        "Look at it; have the source send it without text, or ingest it with --burned-in box, which blanks the text.",
+    ),
     Code.CONFLICTING_DUPLICATE: (
         "Another file with the same SOP Instance UID and a different content is in the archive already.",
         "Find out at the source which one is right; to take this one, remove the other from the source.",
@@ -117,7 +121,7 @@ CLAUSES: dict[Code, str] = {
     Code.TRUNCATED: "PS3.5 7.1",
 }
 # What a person may let in after a look; a file refused for anything else cannot enter as it is.
-RELEASABLE = frozenset({Code.BURNED_IN_TEXT})
+RELEASABLE = frozenset({Code.BURNED_IN_TEXT, Code.STUDY_OF_TWO_PATIENTS})
 
 
 def refusal(code: Code, message: str | None = None) -> OslerError:

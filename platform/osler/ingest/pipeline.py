@@ -16,6 +16,7 @@ from osler.archive.models import Instance, Study
 from osler.archive.quarantine import Reason
 from osler.archive.records import Outcome
 from osler.archive.store import Archive
+from osler.deid.options import BASIC, Profile
 from osler.deid.pseudonyms import Pseudonymizer
 from osler.dicom.refusals import refusal
 from osler.dicom.views import PROJECTION_MODALITIES
@@ -53,6 +54,7 @@ def ingest(
     on_file: OnFile | None = None,
     today: date | None = None,
     second_look: SecondLook | None = None,
+    profile: Profile = BASIC,
 ) -> IngestSummary:
     """Take every file of a source into the archive or the quarantine.
 
@@ -71,6 +73,7 @@ def ingest(
         progress: Called with the number of files done and of all files, None where nobody knows it yet.
         on_file: Called with each file's path, outcome and code; meant for checks, since paths may name patients.
         today: The day by which dates are judged; the current one where it is left out.
+        profile: Options of de-identification, and what to do about burned-in text.
         second_look: Given where the source is the workspace's own quarantine: its files are not received once more.
 
     Raises:
@@ -88,6 +91,7 @@ def ingest(
         try:
             with arrivals, Workers(workers, limits) as pool:
                 run = _Run(keeper, pool, agreed, site, key, today or date.today(), notes, on_file, second_look)
+                run.profile = profile
                 for done in run.take(arrivals):
                     if progress:
                         progress(done, arrivals.total)
@@ -135,6 +139,7 @@ class _Run:
         self._second_look = second_look
         self._entered: list[str] = []
         self._identifiers: dict[str, frozenset[str]] = {}
+        self.profile = BASIC
         self.summary = IngestSummary()
 
     def take(self, source: Source) -> Iterator[int]:
@@ -147,18 +152,22 @@ class _Run:
         batch = self._draw(arrivals)
         while batch.arrivals:
             decided = self._decide(batch)
-            ahead = self._draw(arrivals)
+            ahead = None if batch.arrivals[-1].last_for_now else self._draw(arrivals)
             settled = 0
             for number in self._settle_all(decided):
                 source.settled(batch.arrivals[settled:number])
                 settled = number
                 yield done + number
             done += settled
-            batch = ahead
+            batch = ahead or self._draw(arrivals)
 
     def _draw(self, arrivals: Iterator[Arrival]) -> _Batch:
         """Take arrivals from the source and have them examined."""
-        drawn = list(islice(arrivals, BATCH))
+        drawn: list[Arrival] = []
+        for arrival in islice(arrivals, BATCH):
+            drawn.append(arrival)
+            if arrival.last_for_now:
+                break
         trusted = [arrival.path for arrival in drawn if arrival.refused is None]
         return _Batch(drawn, self._pool.map(examine, trusted, _lost_at_header))
 
@@ -230,7 +239,7 @@ class _Run:
                 self._identifiers[study] = self._identifiers.get(study, frozenset()) | item.header.identifiers
 
     def _job(self, item: Examined) -> Job:
-        return Job(item.path, item.sha256, self._waiting(item), self._key, self._site)
+        return Job(item.path, item.sha256, self._waiting(item), self._key, self._site, self.profile)
 
     def _waiting(self, item: Examined) -> Path:
         return self._keeper.waiting / f"{item.sha256}.dcm"
@@ -250,6 +259,9 @@ class _Run:
                 return refusal(Code.CONFLICTING_DUPLICATE)
             self._settle(item, Outcome.DUPLICATE)
             return None
+        if (other := self._other_patient(item, answer)) is not None:
+            self._waiting(item).unlink()
+            return other
         warnings = list(verdict.warnings if verdict else ())
         if not answer.view and not answer.eligible_frontal and answer.modality in PROJECTION_MODALITIES:
             warnings = sorted({*warnings, str(Code.VIEW_UNKNOWN)})
@@ -259,6 +271,16 @@ class _Run:
         self.summary.warnings.update(warnings)
         self._settle(item, Outcome.ACCEPTED)
         return None
+
+    def _other_patient(self, item: Examined, answer: Prepared) -> OslerError | None:
+        """Return what the contract says where the archive has the study under another patient: a batch cannot see that."""
+        clauses = (clause for clause in self._contract.clauses if clause.code is Code.STUDY_OF_TWO_PATIENTS)
+        clause = next((clause for clause in clauses if clause.severity is not Severity.WARN), None)
+        if clause is None or (self._second_look and item.sha256 in self._second_look.released):
+            return None
+        if self._keeper.patient_of(answer.study_uid) in (None, answer.patient):
+            return None
+        return OslerError(clause.code, clause.sentence, "")
 
     def _refuse(
         self, item: Examined, error: OslerError, also: tuple[str, ...] = (), severity: Severity | None = None

@@ -12,6 +12,8 @@ from pydicom import dcmread
 from pydicom.dataset import FileDataset
 
 from osler.deid.basic_profile import deidentify, patient_key, to_bytes
+from osler.deid.burned_in import clean_pixels
+from osler.deid.options import BASIC, Profile
 from osler.deid.pseudonyms import Pseudonymizer
 from osler.dicom.decoding import check_decodable
 from osler.dicom.header import Header, read_header, sha256_of
@@ -50,6 +52,7 @@ class Job:
     target: Path
     key: bytes
     site: str
+    profile: Profile = BASIC
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,10 @@ def prepare(job: Job) -> Prepared | OslerError:
             warnings.simplefilter("ignore")  # the header stage has collected them
             dataset = _read(job)
             check_decodable(dataset)
+            judged = clean_pixels(dataset, job.profile.burned_in)
             pseudonymizer = Pseudonymizer(job.key)
             patient = pseudonymizer.patient(*patient_key(dataset, job.site))
-            deidentify(dataset, pseudonymizer, issuer=job.site)
+            deidentify(dataset, pseudonymizer, issuer=job.site, profile=job.profile, pixels_judged=judged)
             content = to_bytes(dataset)
             prepared = _describe(dataset, patient, hashlib.sha256(content).hexdigest())
     except OslerError as error:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import UID, JPEG2000Lossless
+from pydicom.uid import UID, JPEGLSLossless, RLELossless
 
 from osler.deid import Pseudonymizer, deidentify, to_bytes
 
@@ -73,13 +74,13 @@ def _reference(uid: str) -> Dataset:
     return item
 
 
-def cleaned(dataset: Dataset, issuer: str = "a") -> bytes:
+def cleaned(dataset: Dataset, issuer: str = "a", **options: Any) -> bytes:
     """Pass a data set through a file, as ingestion does, and de-identify it."""
     buffer = BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     buffer.seek(0)
     read = dcmread(buffer)
-    deidentify(read, PSEUDONYMS, issuer=issuer)
+    deidentify(read, PSEUDONYMS, issuer=issuer, **options)
     return to_bytes(read)
 
 
@@ -98,12 +99,19 @@ def test_planted_identifiers_are_nowhere(make_radiograph: Make) -> None:
 
 
 def test_says_that_and_how_it_was_done(make_radiograph: Make) -> None:
-    result = dcmread(BytesIO(cleaned(make_radiograph())))
+    result = dcmread(BytesIO(cleaned(make_radiograph(BurnedInAnnotation=None), pixels_judged=True)))
     assert result.PatientIdentityRemoved == "YES"
     assert result.LongitudinalTemporalInformationModified == "MODIFIED"
-    assert [item.CodeValue for item in result.DeidentificationMethodCodeSequence] == ["113100", "113107"]
+    assert [item.CodeValue for item in result.DeidentificationMethodCodeSequence] == ["113100", "113101", "113107"]
     assert result.BurnedInAnnotation == "NO"
     assert (result.PatientSex, result.PatientBirthDate) == ("", "")
+
+
+def test_unjudged_pixels_are_not_said_to_be_clean(make_radiograph: Make) -> None:
+    result = dcmread(BytesIO(cleaned(make_radiograph(BurnedInAnnotation=None))))
+    assert result.PatientIdentityRemoved == "NO"
+    assert [item.CodeValue for item in result.DeidentificationMethodCodeSequence] == ["113100", "113107"]
+    assert "BurnedInAnnotation" not in result
 
 
 def test_references_and_dates_stay_consistent(make_radiograph: Make) -> None:
@@ -124,11 +132,11 @@ def test_patient_without_number_is_one_study(make_radiograph: Make) -> None:
     assert first.PatientID != second.PatientID
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-def test_pixels_are_carried_over_untouched(make_radiograph: Make, compressed: bool) -> None:
+@pytest.mark.parametrize("syntax", [None, RLELossless, JPEGLSLossless])
+def test_pixels_are_carried_over_untouched(make_radiograph: Make, syntax: UID | None) -> None:
     dataset = make_radiograph()
-    if compressed:
-        dataset.compress(JPEG2000Lossless, generate_instance_uid=False)
+    if syntax is not None:
+        dataset.compress(syntax, generate_instance_uid=False)
     result = dcmread(BytesIO(cleaned(dataset)))
     assert result.PixelData == dataset.PixelData
     assert result.file_meta.TransferSyntaxUID == dataset.file_meta.TransferSyntaxUID
