@@ -26,6 +26,8 @@ from osler.bottleneck.artefact import find_encoder
 from osler.bottleneck.encoders.checkpoint import EncoderFolder
 from osler.bottleneck.records import Features
 from osler.dicom.pixels import read_stored
+from osler.drift.check import newer
+from osler.drift.store import Checked, DriftStore
 from osler.explain import contrast
 from osler.explain.explanation import Explanation
 from osler.explain.service import StudyExplainer, model_names
@@ -234,6 +236,29 @@ def concept_name(concept: str) -> str:
 def intake(site: str) -> dict[Outcome, Counter[str]]:
     """Return what became of the files received from a site."""
     return site_intake(archive(), site)
+
+
+@dataclass(frozen=True)
+class DriftState:
+    """What is known of a site's drift.
+
+    Attributes:
+        has_profile: Whether it has a reference profile.
+        checked: The latest comparison with it, None where there is none.
+        newer: Studies that have arrived since.
+    """
+
+    has_profile: bool
+    checked: Checked | None
+    newer: int
+
+
+def drift(site: str) -> DriftState:
+    """Return what the latest comparison of a site's arrivals with its reference said."""
+    opened = workspace()
+    store = DriftStore(opened.drift)
+    checked = store.latest(site)
+    return DriftState(store.has_profile(site), checked, newer(opened, site, checked.through) if checked else 0)
 
 
 def refusal_meanings() -> dict[str, tuple[str, str]]:

@@ -14,7 +14,7 @@ import streamlit as st
 from osler.adapt.patch import SitePatch
 from osler.archive import Outcome
 from osler_dashboard import services
-from osler_dashboard.components import frame
+from osler_dashboard.components import arrivals, frame
 from osler_dashboard.settings import AGAINST, FOR
 from osler_dashboard.words import percent, points, reason, sentence, signed, site_name, spoken
 
@@ -216,6 +216,7 @@ def show() -> None:
             effect(patch)
     with right:
         intake(chosen)
+        arrivals.draw(chosen, services.drift(chosen))
 
 
 show()
