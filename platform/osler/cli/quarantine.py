@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from osler.archive.explanations import Explanation
     from osler.archive.quarantine import Quarantine, Reason
     from osler.ingest.release import Decision
+    from osler.ingest.second_look import Terms
+    from osler.workspace import Workspace
 
 SUMMARY = "list, explain, release, re-check or discard refused files"
 
@@ -131,21 +133,12 @@ def _told(rule: Explanation) -> str:
 
 
 def _release(arguments: argparse.Namespace) -> CommandResult:
-    from osler.deid import load_key
     from osler.ingest.release import release
     from osler.workspace import Workspace
 
     workspace = Workspace.open(arguments.workspace)
-    decision = release(
-        workspace,
-        arguments.file,
-        actor=arguments.actor,
-        reason=arguments.reason,
-        key=load_key(arguments.key_file, workspace=workspace.root),
-        contract=arguments.contract,
-        workers=max(arguments.workers, 0),
-    )
-    return _decided(decision)
+    terms = _terms(arguments, workspace)
+    return _decided(release(workspace, arguments.file, actor=arguments.actor, reason=arguments.reason, terms=terms))
 
 
 def _discard(arguments: argparse.Namespace) -> CommandResult:
@@ -163,19 +156,16 @@ def _decided(decision: Decision) -> CommandResult:
 
 
 def _recheck(arguments: argparse.Namespace) -> CommandResult:
-    from osler.deid import load_key
-    from osler.ingest.release import recheck
+    from osler.ingest.second_look import recheck
     from osler.workspace import Workspace
 
     workspace = Workspace.open(arguments.workspace)
     found = recheck(
         workspace,
-        key=load_key(arguments.key_file, workspace=workspace.root),
+        _terms(arguments, workspace),
         code=arguments.code,
         site=arguments.site,
-        contract=arguments.contract,
         refused_by=arguments.refused_by,
-        workers=max(arguments.workers, 0),
         progress=lambda done: say(f"{done} files judged"),
     )
     moves = [{"before": old, "after": new, "files": count} for (old, new), count in found.moves.most_common()]
@@ -183,6 +173,14 @@ def _recheck(arguments: argparse.Namespace) -> CommandResult:
     lines += [f"{count:7d}  not judged: {why}" for why, count in found.skipped.most_common()]
     payload = {"moves": moves, "skipped": dict(found.skipped)}
     return CommandResult(payload, lines or ["No such file is in the quarantine."])
+
+
+def _terms(arguments: argparse.Namespace, workspace: Workspace) -> Terms:
+    from osler.deid import load_key
+    from osler.ingest.second_look import Terms
+
+    key = load_key(arguments.key_file, workspace=workspace.root)
+    return Terms(key, arguments.contract, workers=max(arguments.workers, 0))
 
 
 def _quarantine(arguments: argparse.Namespace) -> Quarantine:

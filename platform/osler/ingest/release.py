@@ -1,4 +1,4 @@
-"""Work on the quarantine: letting a file in, judging files again, and throwing one away.
+"""A person's decision on a quarantined file: letting it in, or throwing it away.
 
 A file on its way out takes the same way in as any other: decoded, de-identified, archived. What a person decides is in the
 audit log before it is done, and what came of it after; where the process was killed in between, giving the same command
@@ -7,12 +7,7 @@ again finishes it without a second entry.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
-from pathlib import Path
-from typing import Self
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -22,9 +17,9 @@ from osler.archive.models import Instance
 from osler.archive.quarantine import Quarantine, Reason, is_hash_start
 from osler.archive.records import Outcome
 from osler.archive.store import Archive
+from osler.deid.options import BurnedIn
 from osler.files import only_writer
-from osler.ingest.pipeline import SecondLook, ingest
-from osler.ingest.source import Arrival
+from osler.ingest.second_look import Terms, look_again
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.contract import load_contract, shipped_contracts
@@ -32,36 +27,7 @@ from osler_contracts.errors import OslerError
 
 RELEASE, DISCARD, OUTCOME = "quarantine.release", "quarantine.discard", "quarantine.outcome"
 MAX_REASON = 500
-# What depends on files that came along: judged by itself, each would pass.
-UNDECIDABLE = frozenset({str(Code.STUDY_OF_TWO_PATIENTS)})
-GONE = "gone"  # another command took the file while this one waited for the archive
-
-Progress = Callable[[int], None]
-
-
-class QuarantineSource:
-    """Files of the quarantine as a source; those that have left it meanwhile do not arrive."""
-
-    def __init__(self, quarantine: Quarantine, sha256s: Sequence[str]) -> None:
-        self._quarantine = quarantine
-        self._sha256s = sha256s
-
-    @property
-    def total(self) -> int:
-        return len(self._sha256s)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def __iter__(self) -> Iterator[Arrival]:
-        paths = (self._quarantine.file(sha256) for sha256 in self._sha256s)
-        return (Arrival(path) for path in paths if path.is_file())
-
-    def settled(self, arrivals: Sequence[Arrival]) -> None:
-        """Do nothing: the pipeline itself forgets what has entered."""
+HOLDING = (BurnedIn.QUARANTINE, BurnedIn.STRICT)
 
 
 @dataclass(frozen=True)
@@ -83,40 +49,18 @@ class Decision:
     again: bool = False
 
 
-@dataclass
-class Recheck:
-    """What judging again came to: files by their code before and after, `accepted` and `duplicate` included.
-
-    Attributes:
-        moves: Number of files by old code and new code or outcome.
-        skipped: Files that could not be judged, by the reason in words.
-    """
-
-    moves: Counter[tuple[str, str]] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
-
-    def count(self, outcome: Outcome) -> int:
-        """Return how many files had an outcome."""
-        return sum(number for (_, new), number in self.moves.items() if new == str(outcome))
-
-
-def release(
-    workspace: Workspace, start: str, *, actor: str, reason: str, key: bytes, contract: str | None = None,
-    workers: int = 1, today: date | None = None,
-) -> Decision:  # fmt: skip
+def release(workspace: Workspace, start: str, *, actor: str, reason: str, terms: Terms) -> Decision:
     """Let a quarantined file in, although a clause of severity `quarantine` speaks against it.
 
-    It stays visible: the instance carries the warning `released` and the codes that had kept it out.
+    It stays visible: the instance carries the warning `released` and the codes that had kept it out. Text seen in a file
+    that was kept out for its burned-in text is blanked, unless the terms say otherwise.
 
     Args:
         workspace: Holds the quarantine.
         start: First digits of the file's hash.
         actor: Who decides.
         reason: Why, in a line; no value of a patient.
-        key: Key of the pseudonyms.
-        contract: Contract by which the rest is judged; that which judged it before where it is left out.
-        workers: Worker processes; 0 decodes in this process, where a crash of a decoder ends it.
-        today: The day by which dates are judged.
+        terms: How the rest is judged.
 
     Raises:
         OslerError: `unknown-file`; `not-releasable` for what is refused or was not kept; `usage` for a name or reason
@@ -130,13 +74,13 @@ def release(
     found = quarantine.reason(start)
     if not found.releasable:
         raise _not_releasable(found)
-    judged_by = contract or _known_contract(found)
-    load_contract(judged_by)  # before anything is written down
+    load_contract(terms.contract or _known_contract(found))  # before anything is written down
     _note_decision(workspace, actor, RELEASE, found, reason)
-    waived = {found.sha256: frozenset({found.code, *found.also})}
-    looked = _look_again(workspace, found.site, judged_by, key, [found], waived, workers, today)
-    outcome, new = looked.get(found.sha256, (GONE, ""))
-    decision = Decision(found.sha256, found.code, str(outcome), new if outcome == Outcome.QUARANTINED else "")
+    waived = frozenset({found.code, *found.also})
+    if str(Code.BURNED_IN_TEXT) in waived and terms.profile.burned_in in HOLDING:
+        terms = replace(terms, profile=replace(terms.profile, burned_in=BurnedIn.BOX))
+    outcome, new = look_again(workspace, found.site, [found], terms, {found.sha256: waived})[found.sha256]
+    decision = Decision(found.sha256, found.code, outcome, new if outcome == str(Outcome.QUARANTINED) else "")
     _note_outcome(workspace, actor, decision)
     return decision
 
@@ -156,88 +100,6 @@ def discard(workspace: Workspace, start: str, *, actor: str, reason: str) -> Dec
         decision = Decision(found.sha256, found.code, "discarded")
         _note_outcome(workspace, actor, decision)
     return decision
-
-
-def recheck(
-    workspace: Workspace, *, key: bytes, code: str | None = None, site: str | None = None, contract: str | None = None,
-    refused_by: str | None = None, workers: int = 2, today: date | None = None, progress: Progress | None = None,
-) -> Recheck:  # fmt: skip
-    """Judge quarantined files again, after a contract changed or a decoder was installed.
-
-    Args:
-        workspace: Holds the quarantine.
-        key: Key of the pseudonyms.
-        code: Only files with this code.
-        site: Only files of this site.
-        contract: Contract to judge by, name or path; each file's own where it is left out.
-        refused_by: Only files that a contract of this name refused; with `contract`, its own name where left out.
-        workers: Worker processes.
-        today: The day by which dates are judged.
-        progress: Called with the number of files done.
-
-    Raises:
-        OslerError: As `ingest`.
-    """
-    if contract is not None and refused_by is None:
-        refused_by = load_contract(contract).name
-    groups: dict[tuple[str, str], list[Reason]] = {}
-    result = Recheck()
-    for found in Quarantine(workspace.quarantine):
-        chosen = (code or found.code, site or found.site, refused_by or found.contract)
-        if chosen != (found.code, found.site, found.contract):
-            continue
-        if found.code in UNDECIDABLE:
-            result.skipped[f"{found.code}: only a person can tell, by release or discard"] += 1
-        elif not found.kept:
-            result.skipped["not kept, since it could not be read"] += 1
-        elif contract is None and found.contract not in shipped_contracts():
-            result.skipped[f"judged by {found.contract}, which is not shipped: name its file with --contract"] += 1
-        else:
-            groups.setdefault((found.site, contract or found.contract), []).append(found)
-    for (origin, judged_by), files in groups.items():
-        looked = _look_again(workspace, origin, judged_by, key, files, {}, workers, today)
-        for before in files:
-            outcome, new = looked.get(before.sha256, (GONE, ""))
-            result.moves[before.code, new if outcome == Outcome.QUARANTINED else str(outcome)] += 1
-        if progress:
-            progress(sum(result.moves.values()))
-    return result
-
-
-def _look_again(
-    workspace: Workspace, site: str, contract: str, key: bytes, files: Sequence[Reason],
-    released: Mapping[str, frozenset[str]], workers: int, today: date | None,
-) -> Mapping[str, tuple[Outcome, str]]:  # fmt: skip
-    """Send files through the pipeline, and return outcome and code by hash."""
-    quarantine = Quarantine(workspace.quarantine)
-    outcomes: dict[str, tuple[Outcome, str]] = {}
-
-    def note(path: Path, outcome: Outcome, code: str) -> None:
-        outcomes[path.stem] = (outcome, code)
-
-    ingest(
-        QuarantineSource(quarantine, [found.sha256 for found in files]),
-        site=site,
-        workspace=workspace,
-        contract=contract,
-        key=key,
-        workers=workers,
-        on_file=note,
-        today=today,
-        second_look=SecondLook(released),
-    )
-    lost = [found.sha256 for found in files if found.sha256 not in outcomes]
-    for sha256 in _archived(workspace, lost):
-        # A run was killed between taking the file out of the quarantine and its reason.
-        quarantine.release(sha256)
-        outcomes[sha256] = (Outcome.ACCEPTED, "")
-    return outcomes
-
-
-def _archived(workspace: Workspace, sha256s: Sequence[str]) -> list[str]:
-    with Session(Archive(workspace).engine) as session:
-        query = select(Instance.source_sha256)
-        return [found for sha256 in sha256s for found in session.scalars(query.where(Instance.source_sha256 == sha256))]
 
 
 def _released_before(workspace: Workspace, quarantine: Quarantine, start: str) -> Decision | None:

@@ -25,7 +25,8 @@ from osler.archive.records import Outcome
 from osler.archive.store import Archive
 from osler.ingest import ingest
 from osler.ingest.pipeline import _Run
-from osler.ingest.release import DISCARD, OUTCOME, RELEASE, Decision, discard, recheck, release
+from osler.ingest.release import DISCARD, OUTCOME, RELEASE, Decision, discard, release
+from osler.ingest.second_look import Terms, recheck
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.contract import SHIPPED
@@ -42,7 +43,11 @@ def take(source: Path, workspace: Workspace, contract: str = "chest-radiograph",
 
 
 def let_in(workspace: Workspace, sha256: str, actor: str = ACTOR) -> Decision:
-    return release(workspace, sha256, actor=actor, reason=REASON, key=KEY, workers=0, today=DAY)
+    return release(workspace, sha256, actor=actor, reason=REASON, terms=terms())
+
+
+def terms(contract: str | None = None) -> Terms:
+    return Terms(KEY, contract, workers=0, today=DAY)
 
 
 def digest(path: Path) -> str:
@@ -144,7 +149,7 @@ def test_a_release_does_not_spare_the_pixels(make_radiograph: Make, write_dicom:
 def test_names_and_reasons_are_lines(capture: Path, workspace: Workspace, words: dict[str, str]) -> None:
     told = {"actor": ACTOR, "reason": REASON} | words
     with pytest.raises(OslerError) as caught:
-        release(workspace, digest(capture), key=KEY, workers=0, **told)
+        release(workspace, digest(capture), terms=terms(), **told)
     assert caught.value.code is Code.USAGE
     with pytest.raises(OslerError) as caught:
         discard(workspace, digest(capture), **told)
@@ -230,7 +235,7 @@ def test_after_a_contract_changed_the_quarantine_is_as_if_it_had_judged_from_the
     for site in ("one", "two"):
         take(source / site, workspace, site=site)
     take(source / "one", workspace, site="one")  # received twice: one of them will be a duplicate
-    result = recheck(workspace, key=KEY, contract=contract, workers=0, today=DAY)
+    result = recheck(workspace, terms(contract))
     assert result.moves == {
         ("wrong-body-part", "accepted"): 2,
         ("wrong-sop-class", "wrong-sop-class"): 1,
@@ -256,11 +261,9 @@ def test_recheck_chooses_by_code_site_and_contract(
     take(write_dicom(make_radiograph(2, Modality="MR"), "2.dcm"), workspace, site="two")
     contract = str(lenient(tmp_path))
     for choice in ({"site": "two"}, {"code": "wrong-modality"}, {"code": "wrong-modality", "site": "two"}):
-        assert list(recheck(workspace, key=KEY, workers=0, contract=contract, today=DAY, **choice).moves) == [
-            ("wrong-modality", "wrong-modality")
-        ]
-    assert not recheck(workspace, key=KEY, workers=0, contract="any-image", today=DAY).moves
-    judged = recheck(workspace, key=KEY, workers=0, contract="any-image", refused_by="chest-radiograph", today=DAY)
+        assert list(recheck(workspace, terms(contract), **choice).moves) == [("wrong-modality", "wrong-modality")]
+    assert not recheck(workspace, terms("any-image")).moves
+    judged = recheck(workspace, terms("any-image"), refused_by="chest-radiograph")
     assert judged.count(Outcome.ACCEPTED) == 2
 
 
@@ -272,7 +275,7 @@ def test_what_cannot_be_judged_again_is_said(make_radiograph: Make, write_dicom:
     (folder / "gone").symlink_to(folder / "nowhere")
     take(folder, workspace)
     before = Quarantine(workspace.quarantine).reasons()
-    skipped = recheck(workspace, key=KEY, workers=0, today=DAY).skipped
+    skipped = recheck(workspace, terms()).skipped
     assert sum(skipped.values()) == 2 == sum("not kept" in why or "person" in why for why in skipped)
     assert len(before) == 3
     assert {reason.code for reason in Quarantine(workspace.quarantine)} == {reason.code for reason in before}
@@ -293,3 +296,18 @@ def test_a_discarded_file_is_gone_and_the_log_says_who(capture: Path, workspace:
     take(capture, workspace)
     assert let_in(workspace, sha256).outcome == "accepted"
     assert actions(workspace) == [DISCARD, OUTCOME, RELEASE, OUTCOME]
+
+
+def test_a_study_of_two_patients_is_seen_across_runs_and_settled_by_a_person(
+    make_radiograph: Make, write_dicom: Write, workspace: Workspace
+) -> None:
+    take(write_dicom(make_radiograph(1, PatientID="A"), "1.dcm"), workspace)
+    other = make_radiograph(2, PatientID="B")
+    other.StudyInstanceUID = "1.2.3.1.1"
+    path = write_dicom(other, "2.dcm")
+    take(path, workspace)
+    (reason,) = Quarantine(workspace.quarantine)
+    assert (reason.code, reason.severity) == ("study-of-two-patients", "quarantine")
+    assert let_in(workspace, digest(path)).outcome == "accepted"
+    assert ["released", "study-of-two-patients"] in warnings(workspace)
+    assert len(archived(workspace)) == 2
