@@ -33,8 +33,8 @@ EXPECTED = {
     "no_meta.dcm": "not-dicom",
     "ExplVR_LitEndNoMeta.dcm": "not-dicom",
     "zipMR.gz": "not-dicom",
-    "SC_rgb_jpeg_gdcm.dcm": "decoder-missing",
-    "JPEG-lossy.dcm": "pixels-undecodable",
+    "SC_rgb_jpeg_gdcm.dcm": "",
+    "JPEG-lossy.dcm": "",
     "meta_missing_tsyntax.dcm": "header-invalid",
     "SC_rgb_jls_lossy_line.dcm": "uid-invalid",
 }
