@@ -6,12 +6,16 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image, ImageDraw, ImageFont
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless, SecondaryCaptureImageStorage
 from sqlalchemy import select
@@ -23,6 +27,7 @@ from osler.archive.models import Instance
 from osler.archive.quarantine import Quarantine
 from osler.archive.records import Outcome
 from osler.archive.store import Archive
+from osler.deid.options import BurnedIn, Profile
 from osler.ingest import ingest
 from osler.ingest.pipeline import _Run
 from osler.ingest.release import DISCARD, OUTCOME, RELEASE, Decision, discard, release
@@ -311,3 +316,26 @@ def test_a_study_of_two_patients_is_seen_across_runs_and_settled_by_a_person(
     assert let_in(workspace, digest(path)).outcome == "accepted"
     assert ["released", "study-of-two-patients"] in warnings(workspace)
     assert len(archived(workspace)) == 2
+
+
+def test_text_in_a_released_image_is_blanked_unless_the_release_says_otherwise(
+    make_radiograph: Make, write_dicom: Write, workspace: Workspace, tmp_path: Path
+) -> None:
+    image = Image.new("L", (512, 400), 60)
+    font = ImageFont.load_default(size=30)
+    ImageDraw.Draw(image).text((40, 60), "GRABLOWSKI ZENOBIA", fill=250, font=font)
+    stored = np.asarray(image).astype("<u2") * 16
+    path = write_dicom(make_radiograph(pixels=stored))
+    other = Workspace.open(tmp_path / "other", create=True)
+    for place in (workspace, other):
+        take(path, place)
+        assert Quarantine(place.quarantine).reason(digest(path)).code == "burned-in-text"
+    assert let_in(workspace, digest(path)).outcome == "accepted"
+    as_it_is = replace(terms(), profile=Profile(burned_in=BurnedIn.UNJUDGED))
+    assert release(other, digest(path), actor=ACTOR, reason=REASON, terms=as_it_is).outcome == "accepted"
+    boxed, left = (dcmread(next(place.archive.rglob("*.dcm"))).pixel_array for place in (workspace, other))
+    assert np.array_equal(left, stored)
+    assert not np.array_equal(boxed, stored)
+    assert np.array_equal(boxed[200:], stored[200:])
+    assert len(np.unique(boxed[70:80, 50:300])) == 1
+    assert {"released", "burned-in-text"} <= set(warnings(workspace)[0])
