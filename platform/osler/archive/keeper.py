@@ -48,7 +48,10 @@ class Keeper:
         self.waiting = archive.workspace.archive / ".incoming"
         shutil.rmtree(self.waiting, ignore_errors=True)  # what a killed run left
         self.waiting.mkdir()
-        self._session = Session(archive.engine)
+        # Rows of a group are written together when it is committed; until then they are looked up here.
+        self._session = Session(archive.engine, autoflush=False, expire_on_commit=False)
+        self._instances: dict[str, Known] = {}
+        self._patients: dict[str, str] = {}
         self._setting("schema", SCHEMA)
         if self._setting("key", fingerprint) != fingerprint:
             self.close()
@@ -74,19 +77,34 @@ class Keeper:
 
     def known(self, uid: str) -> Known | None:
         """Return what the archive says of an instance, None where it has none."""
+        if uid in self._instances:
+            return self._instances[uid]
         query = select(Instance.source_sha256, Instance.sha256).where(Instance.uid == uid)
         row = self._session.execute(query).one_or_none()
         return None if row is None else Known(*row)
+
+    def patient_of(self, study_uid: str) -> str | None:
+        """Return the patient of a study, None where the archive has no such study."""
+        if study_uid not in self._patients:
+            patient = self._session.scalar(select(Study.patient).where(Study.uid == study_uid))
+            if patient is None:
+                return None
+            self._patients[study_uid] = patient
+        return self._patients[study_uid]
 
     def accept(self, instance: Instance, study: Study, waiting: Path) -> None:
         """Move a prepared file to its place and add its rows."""
         place = self.archive.workspace.archive / study.uid[-2:] / study.uid / f"{instance.uid}.dcm"
         move_synced(waiting, place)
         instance.path = place.relative_to(self.archive.workspace.root).as_posix()
-        if self._session.get(Study, study.uid) is None:
+        if self.patient_of(study.uid) is None:
             self._session.add(study)
-            self._session.flush()
-        self._session.merge(instance)
+            self._patients[study.uid] = study.patient
+        if self.known(instance.uid) is None:
+            self._session.add(instance)
+        else:  # its file was lost
+            self._session.merge(instance)
+        self._instances[instance.uid] = Known(instance.source_sha256, instance.sha256)
 
     def note(self, source_sha256: str, outcome: Outcome, code: str, detail: str) -> None:
         """Add the row that says what became of a received file."""
@@ -122,6 +140,8 @@ class Keeper:
     def commit(self) -> None:
         """Make what was done so far last."""
         self._session.commit()
+        self._instances.clear()
+        self._patients.clear()
 
     def finish(self) -> None:
         """Mark the run as complete."""

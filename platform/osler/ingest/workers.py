@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -58,10 +59,12 @@ class Workers:
     Args:
         count: Number of processes; 0 works in this process, without limits, and a crash of a decoder ends the run.
         limits: Limits of each task.
+        preload: Modules that a process imports before its first task, so that no file answers for that time.
     """
 
-    def __init__(self, count: int, limits: Limits | None = None) -> None:
+    def __init__(self, count: int, limits: Limits | None = None, preload: Sequence[str] = ()) -> None:
         self._count = count
+        self._preload = tuple(preload)
         self._limits = limits or Limits()
         self._workers: list[_Worker] = []
         self._waiting: deque[_Task] = deque()
@@ -135,7 +138,7 @@ class Workers:
     def _feed(self) -> None:
         unanswered = len(self._waiting) + sum(len(worker.tasks) for worker in self._workers)
         while len(self._workers) < min(self._count, unanswered):
-            self._workers.append(_Worker(self._limits))
+            self._workers.append(_Worker(self._limits, self._preload))
         share = min(AHEAD, max(2, len(self._waiting) // (2 * self._count)))
         for worker in self._workers:
             while self._waiting and worker.takes(self._waiting[0], share):
@@ -189,6 +192,7 @@ class _Worker:
     """One process with the tasks that it was sent, the running one first."""
 
     limits: Limits
+    preload: tuple[str, ...]
     tasks: deque[_Task] = field(default_factory=deque)
     ready: bool = False
     sent_bytes: int = 0
@@ -196,7 +200,8 @@ class _Worker:
     def __post_init__(self) -> None:
         context = get_context("spawn")
         self.pipe, far = context.Pipe()
-        self.process: SpawnProcess = context.Process(target=_serve, args=(far, self.limits.memory_bytes), daemon=True)
+        arguments = (far, self.limits.memory_bytes, self.preload)
+        self.process: SpawnProcess = context.Process(target=_serve, args=arguments, daemon=True)
         self.process.start()
         far.close()
         self.deadline = time.monotonic() + START_SECONDS
@@ -237,9 +242,11 @@ def _loss(code: Code, ended_by: int | None, limits: Limits) -> OslerError:
     return refusal(code, f"Reading the file ended the process that did it, twice (exit code {ended_by}).")
 
 
-def _serve(pipe: Connection, memory_bytes: int) -> None:
+def _serve(pipe: Connection, memory_bytes: int, preload: Sequence[str]) -> None:
     """Work until the pipe is closed."""
     _confine(memory_bytes)
+    for module in preload:
+        import_module(module)
     pipe.send(_Done(None))
     with suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
