@@ -91,9 +91,14 @@ class WebClient(DICOMwebClient):
             OslerError: as `_told`.
         """
         fields = ["NumberOfStudyRelatedInstances"]
-        return self._rows(
-            lambda: self.search_for_studies(limit=limit, offset=offset, fields=fields, search_filters=dict(query))
-        )
+        try:
+            return self._rows(
+                lambda: self.search_for_studies(limit=limit, offset=offset, fields=fields, search_filters=dict(query))
+            )
+        except OslerError as error:
+            if error.code is Code.SOURCE_REFUSED and not self._is_dicomweb():
+                raise _not_dicomweb() from None
+            raise
 
     def instances(self, study: str, limit: int, offset: int) -> list[Row]:
         """Return a page of a study's instances by QIDO-RS.
@@ -116,6 +121,14 @@ class WebClient(DICOMwebClient):
                 write(_content(response))
 
         self._tried(once)
+
+    def _is_dicomweb(self) -> bool:
+        """Return whether the plainest of queries is understood; Orthanc's own interface refuses that one too."""
+        try:
+            self._rows(lambda: self.search_for_studies(limit=1))
+        except OslerError:
+            return False
+        return True
 
     def _rows(self, search: Callable[[], Any]) -> list[Row]:
         rows = self._tried(search)

@@ -168,18 +168,21 @@ def test_identifiers_that_are_none_are_refused_and_never_asked_for(source: Make,
 
 
 @pytest.mark.parametrize(
-    ("status", "code"),
+    ("status", "times", "code"),
     [
-        (401, Code.SOURCE_REFUSED_LOGIN),
-        (403, Code.SOURCE_REFUSED_LOGIN),
-        (404, Code.NOT_DICOMWEB),
-        (400, Code.SOURCE_REFUSED),
-        (500, Code.SOURCE_FAILED),
-        (503, Code.SOURCE_FAILED),
+        (401, 9, Code.SOURCE_REFUSED_LOGIN),
+        (403, 9, Code.SOURCE_REFUSED_LOGIN),
+        (404, 9, Code.NOT_DICOMWEB),
+        (400, 1, Code.SOURCE_REFUSED),  # this query
+        (400, 9, Code.NOT_DICOMWEB),  # every query
+        (500, 9, Code.SOURCE_FAILED),
+        (503, 9, Code.SOURCE_FAILED),
     ],
 )
-def test_each_status_has_its_code_and_quotes_nothing(source: Make, server: WebServer, status: int, code: Code) -> None:
-    server.faults.status = {"studies": (status, 9)}
+def test_each_status_has_its_code_and_quotes_nothing(
+    source: Make, server: WebServer, status: int, times: int, code: Code
+) -> None:
+    server.faults.status = {"studies": (status, times)}
     with pytest.raises(OslerError) as caught, source(query={"PatientID": "MRN-SECRET"}):
         pass
     assert caught.value.code is code
