@@ -78,8 +78,8 @@ INTEGERS = frozenset(
 
 COLUMNS: tuple[str, ...] = (*KEYWORDS, *DERIVED)
 
-# Large enough that the fixed cost of a check is small beside it, small enough that a chunk takes some 100 MB.
-CHUNK_ROWS = 50_000
+# Large enough that the fixed cost of a check is small beside it, small enough that a chunk takes some 200 MB.
+CHUNK_ROWS = 100_000
 
 
 def header_table(rows: Iterable[Mapping[str, object]], columns: Iterable[str] = COLUMNS) -> pd.DataFrame:
@@ -174,7 +174,7 @@ def _table(data: Mapping[str, Iterable[object]], keys: Iterable[object]) -> pd.D
 
 
 def _index(keys: Iterable[object]) -> pd.Index:
-    return pd.Index([str(key) for key in keys], dtype="object", name="key")
+    return pd.Index([_storable(str(key)) for key in keys], dtype="object", name="key")
 
 
 def _unique(table: pd.DataFrame) -> pd.DataFrame:
@@ -208,7 +208,12 @@ def _text(value: object) -> str | None:
         return "YES" if value else "NO"
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         value = "\\".join(str(item).strip() for item in value)
-    return str(value).strip(" \t\r\n\0") or None
+    return _storable(str(value).strip(" \t\r\n\0")) or None
+
+
+def _storable(text: str) -> str:
+    """Write out what UTF-8 cannot hold, such as half of a surrogate pair: no table could be hashed with it."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(name: str) -> str:

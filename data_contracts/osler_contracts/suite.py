@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ def checks_of(
             yield from (Check(NOT_NULL, {"column": column}) for column in read)
 
 
-def undecided(clause: Clause, columns: Collection[str], decodable: Collection[str] | None) -> str | None:
+def undecided(clause: Clause, columns: Container[str], decodable: Collection[str] | None) -> str | None:
     """Say why a clause, or a part of it, cannot be checked on a table with these columns; None where it can."""
     absent = [column for column in clause.expectation.columns if column not in columns]
     if absent:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
+
+SAMPLE = 1000
 
 
 def apply(predicate: Callable[..., bool], *columns: pd.Series, **arguments: object) -> pd.Series:
@@ -21,16 +23,17 @@ def apply(predicate: Callable[..., bool], *columns: pd.Series, **arguments: obje
         Booleans, with the index of the columns.
     """
     codes, firsts = _distinct(columns)
-    values = [column.to_numpy(dtype=object)[firsts] for column in columns]
-    judged = [
-        predicate(*(None if _is_missing(item) else item for item in items), **arguments)
-        for items in zip(*values, strict=True)
-    ]
+    values = [_present(column.to_numpy(dtype=object)[firsts]) for column in columns]
+    judge = partial(predicate, **arguments)
+    judged = list(map(judge, *values))
     return pd.Series(np.array(judged, dtype=bool)[codes], index=columns[0].index, dtype=bool)
 
 
 def _distinct(columns: tuple[pd.Series, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Number the distinct combinations of values; return each row's number and where each combination comes first."""
+    rows = np.arange(len(columns[0]))
+    if len(columns) == 1 and columns[0].head(SAMPLE).nunique() > SAMPLE * 0.9:
+        return rows, rows  # identifiers: to number them costs more than to judge each
     codes = np.zeros(len(columns[0]), dtype=np.int64)
     for column in columns:
         own, values = pd.factorize(column, use_na_sentinel=True)
@@ -41,5 +44,10 @@ def _distinct(columns: tuple[pd.Series, ...]) -> tuple[np.ndarray, np.ndarray]:
     return codes, firsts
 
 
-def _is_missing(value: object) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
+def _present(values: np.ndarray) -> np.ndarray:
+    """Return values with None for whatever pandas takes for missing."""
+    missing = pd.isna(values)
+    if missing.any():
+        values = values.copy()
+        values[missing] = None
+    return values

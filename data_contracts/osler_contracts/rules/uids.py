@@ -20,7 +20,7 @@ def has_uid_root(value: str) -> bool:
 
     What is not well formed passes: `is_uid` says that.
     """
-    return not is_uid(value) or ROOT.match(value) is not None
+    return ROOT.match(value) is not None or not is_uid(value)
 
 
 def is_listed(value: str, *, decodable: list[str]) -> bool:
