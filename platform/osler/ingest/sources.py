@@ -61,7 +61,7 @@ class FolderSource:
             path = next(ahead[-1], None)
             if path is None:
                 ahead.pop()
-            elif not path.is_dir():
+            elif not _is_folder(path):
                 yield Arrival(path)
             elif (identity := _identity(path)) not in seen:
                 seen.add(identity)
@@ -72,6 +72,14 @@ class FolderSource:
 
     def settled(self, arrivals: Sequence[Arrival]) -> None:
         """Nothing was spooled."""
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a path leads to a folder; one that is too long for the system leads nowhere."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _identity(folder: Path) -> tuple[int, int]:
