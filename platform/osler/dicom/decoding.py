@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import iter_pixels, pixel_array
-from pydicom.uid import JPEGTransferSyntaxes
+from pydicom.uid import JPEG2000TransferSyntaxes, JPEGTransferSyntaxes
 
 from osler.dicom.codestream import read_codestream
 from osler.dicom.decoders import NATIVE, decoder_label, decoder_plugin
@@ -88,7 +88,7 @@ def _second_opinion(dataset: Dataset, chosen: Decoder) -> Iterator[NDArray[Any]]
         or "gdcm" not in get_decoder(syntax).available_plugins
     ):
         return None
-    return iter_pixels(dataset, raw=True, decoding_plugin="gdcm")
+    return iter_pixels(dataset, raw=True, **(_options(dataset, chosen) | {"decoding_plugin": "gdcm"}))
 
 
 def _agree(one: NDArray[Any], other: NDArray[Any]) -> bool:
@@ -134,7 +134,11 @@ def _frames(dataset: Dataset) -> Iterator[bytes]:
 
 
 def _options(dataset: Dataset, chosen: Decoder) -> dict[str, Any]:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    # These decoders give colour by pixel, whatever the header says of an order that they do not have.
+    by_pixel = syntax in (*JPEGTransferSyntaxes, *JPEG2000TransferSyntaxes)
     return {
+        **({"planar_configuration": 0} if by_pixel else {}),
         "decoding_plugin": "" if chosen.plugin == NATIVE else chosen.plugin,
         # Where the stored bits are not the lowest ones, pydicom would keep the wrong ones.
         "correct_unused_bits": _bits_above(dataset) == 0,

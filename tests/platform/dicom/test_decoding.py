@@ -132,6 +132,15 @@ def test_jpeg_of_twelve_bits_and_lossless_jpeg_are_decoded_by_gdcm() -> None:
     assert check_decodable(shipped("SC_rgb_jpeg_gdcm.dcm")).plugin == "gdcm"
 
 
+@pytest.mark.parametrize("name", ["SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_jpeg_gdcm.dcm", "SC_rgb_gdcm_KY.dcm"])
+def test_compressed_colour_has_no_planes(name: str) -> None:
+    dataset = shipped(name)
+    dataset.PlanarConfiguration = 0
+    expected = decode(dataset)
+    dataset.PlanarConfiguration = 1
+    assert np.array_equal(decode(dataset), expected)
+
+
 def test_damaged_jpeg_over_which_two_decoders_disagree() -> None:
     dataset = shipped("SC_rgb_jpeg_dcmtk.dcm")
     content = bytearray(dataset.PixelData)
