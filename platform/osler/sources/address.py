@@ -81,8 +81,8 @@ def parse_query(pairs: Iterable[str]) -> dict[str, str]:
 
     query: dict[str, str] = {}
     for pair in pairs:
-        key, sign, value = pair.partition("=")
-        if not sign or not value or tag_for_keyword(key) is None or key in query:
+        key, _, value = pair.partition("=")
+        if not key or not value or tag_for_keyword(key) is None or key in query:
             raise OslerError(
                 Code.USAGE,
                 "A filter is a keyword of the DICOM standard, an equals sign and a value, each keyword once.",

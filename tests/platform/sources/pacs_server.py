@@ -50,13 +50,19 @@ class PacsServer:
     """The PACS, running; it knows OSLER at `receive_port` and nobody else."""
 
     def __init__(
-        self, datasets: list[Dataset], receive_port: int, caller: str = "OSLER", ssl_context: Any = None
+        self,
+        datasets: list[Dataset],
+        receive_port: int,
+        caller: str = "OSLER",
+        ssl_context: Any = None,
+        tls_out: Any = None,
     ) -> None:
         self.datasets = datasets
         self.faults = Faults()
         self.retrieved: Counter[str] = Counter()
         self.found: list[Dataset] = []
         self._receive_port = receive_port
+        self._tls_out = tls_out
         entity = AE(TITLE)
         entity.require_called_aet = True
         entity.require_calling_aet = [caller]
@@ -118,7 +124,8 @@ class PacsServer:
             return
         classes = {item.SOPClassUID for item in self.datasets}
         contexts = [build_context(storage, syntax) for storage in classes for syntax in decodable_syntaxes()]
-        yield "127.0.0.1", self._receive_port, {"contexts": contexts}
+        tls = (self._tls_out, "127.0.0.1") if self._tls_out else None
+        yield "127.0.0.1", self._receive_port, {"contexts": contexts, "tls_args": tls}
         yield from self._retrieve(event)
 
     def _retrieve(self, event: evt.Event) -> Iterator[Any]:
