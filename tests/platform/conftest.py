@@ -118,8 +118,8 @@ def images() -> list[np.ndarray]:
 def _radiograph(number: int = 0, pixels: np.ndarray | None = None, **values: object) -> Dataset:
     """Build a valid chest radiograph that differs by number; values replace elements, None removes them."""
     # In patches, as anatomy is: among single random pixels the search for burned-in text would read every file.
-    patches = np.random.default_rng(number).integers(0, 4096, (17, 16)).astype("<u2")
-    stored = np.kron(patches, np.ones((8, 8), "<u2")) if pixels is None else pixels
+    patches = np.random.default_rng(number).integers(0, 4096, (9, 8)).astype("<u2")
+    stored = np.kron(patches, np.ones((16, 16), "<u2"))[:136] if pixels is None else pixels
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from osler.cli.command import CommandResult, add_workspace, say
+from osler.cli.crosswalk import add_crosswalk, chosen
 from osler.sources.address import FORMS, parse_place, parse_query
 
 SUMMARY = "take DICOM files through a data contract into the de-identified archive"
@@ -40,8 +41,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", type=Path, metavar="CSV", help="labels and de-identified reports by study_instance_uid"
     )
+    _add_deid_options(parser)
     _add_server_options(parser)
     _add_listener_options(parser)
+
+
+def _add_deid_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("de-identification")
+    group.add_argument(
+        "--burned-in",
+        choices=["quarantine", "box", "strict", "unjudged"],
+        default="quarantine",
+        help="images with text in their pixels: refuse them, blank the text, refuse all that may have text too, or do not "
+        "look (default: quarantine)",
+    )
+    group.add_argument(
+        "--retain",
+        action="append",
+        default=[],
+        choices=["device-identity", "patient-characteristics", "safe-private"],
+        help="option of PS3.15 to keep more than the Basic Profile does; repeatable",
+    )
+    add_crosswalk(group, required=False)
 
 
 def _add_server_options(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +104,7 @@ def _add_listener_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> CommandResult:
     """Ingest, with progress on stderr."""
     from osler.deid import load_key
+    from osler.deid.options import BurnedIn, Option, Profile
     from osler.ingest import ingest
     from osler.sources.opening import SourceOptions, check_options, open_source
     from osler.workspace import Workspace
@@ -124,6 +146,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         workers=max(arguments.workers, 0),
         labels=arguments.labels,
         progress=progress,
+        profile=Profile(BurnedIn(arguments.burned_in), frozenset(map(Option, arguments.retain))),
+        crosswalk=chosen(arguments, workspace, create=True),
     )
     payload, lines = summary.to_dict(), summary.lines()
     known = getattr(source, "known", None)

@@ -17,7 +17,8 @@ _MARKERS = """
     ww wl wc zoom chest thorax abdomen cxr dr cr film image view table wall stand icu itu er ed ward
 """
 MARKERS = frozenset(_MARKERS.split())
-UNITS = "kvp?|mas|ma|ms(?:ec)?|s(?:ec)?|cm|mm|ei|di|rex|exi|dap|sid|ffd|[dcm]gy(?:cm2?)?|%|x"
+# As they are read: the I of EI for a 1, the A of mAs for nearly anything.
+UNITS = r"kvp?|m\ws|ma|ms(?:ec)?|s(?:ec)?|cm|mm|e[i1l|]|d[i1l|]|rex|exi|dap|s[i1l|]d|ffd|[dcm]gy(?:cm2?)?|%|x"
 # A figure beside its unit, as 98 kV, EI 320 or 2.1mAs.
 _FIGURE = re.compile(
     rf"(?:(?<![a-z])(?:{UNITS})\s*[:=]?\s*\d{{1,4}}(?:[.,]\d+)?)|(?:\d{{1,4}}(?:[.,]\d+)?\s*(?:{UNITS})(?![a-z]))"

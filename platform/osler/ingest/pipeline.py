@@ -16,6 +16,8 @@ from osler.archive.models import Instance, Study
 from osler.archive.quarantine import Reason
 from osler.archive.records import Outcome
 from osler.archive.store import Archive
+from osler.deid.crosswalk import Crosswalk
+from osler.deid.links import Link
 from osler.deid.options import BASIC, Profile
 from osler.deid.pseudonyms import Pseudonymizer
 from osler.dicom.refusals import refusal
@@ -33,7 +35,7 @@ from osler_contracts.codes import Code
 from osler_contracts.contract import Contract, Severity, load_contract
 from osler_contracts.errors import OslerError, from_os_error
 
-BATCH = 500
+BATCH = 2000  # the contract costs a second a batch and next to nothing a file
 COMMIT_EVERY = 125
 
 Progress = Callable[[int, int | None], None]
@@ -55,6 +57,7 @@ def ingest(
     today: date | None = None,
     second_look: SecondLook | None = None,
     profile: Profile = BASIC,
+    crosswalk: Crosswalk | None = None,
 ) -> IngestSummary:
     """Take every file of a source into the archive or the quarantine.
 
@@ -74,6 +77,7 @@ def ingest(
         on_file: Called with each file's path, outcome and code; meant for checks, since paths may name patients.
         today: The day by which dates are judged; the current one where it is left out.
         profile: Options of de-identification, and what to do about burned-in text.
+        crosswalk: Where originals are kept against pseudonyms; none in research.
         second_look: Given where the source is the workspace's own quarantine: its files are not received once more.
 
     Raises:
@@ -89,9 +93,9 @@ def ingest(
         version = f"{agreed.name} {agreed.version}"
         keeper = Keeper(Archive(workspace), site=site, contract=version, fingerprint=pseudonymizer.fingerprint())
         try:
-            with arrivals, Workers(workers, limits) as pool:
+            with arrivals, Workers(workers, limits, preload=[examine.__module__]) as pool:
                 run = _Run(keeper, pool, agreed, site, key, today or date.today(), notes, on_file, second_look)
-                run.profile = profile
+                run.profile, run.crosswalk = profile, crosswalk
                 for done in run.take(arrivals):
                     if progress:
                         progress(done, arrivals.total)
@@ -140,6 +144,8 @@ class _Run:
         self._entered: list[str] = []
         self._identifiers: dict[str, frozenset[str]] = {}
         self.profile = BASIC
+        self.crosswalk: Crosswalk | None = None
+        self._links: list[Link] = []
         self.summary = IngestSummary()
 
     def take(self, source: Source) -> Iterator[int]:
@@ -212,9 +218,16 @@ class _Run:
                 refused[item.sha256] = objection
                 self._refuse(item, objection)
             if done % COMMIT_EVERY == 0 or done == len(batch.examined):
+                self._link()
                 self._keeper.commit()
                 self._leave_quarantine()
                 yield done
+
+    def _link(self) -> None:
+        """Add to the crosswalk what is about to be committed: no pseudonym enters the index that it does not know."""
+        if self.crosswalk is not None and self._links:
+            self.crosswalk.add(self._links)
+            self._links.clear()
 
     def _leave_quarantine(self) -> None:
         """Forget quarantined files that the archive holds; not before it surely does, since they may be the last copy."""
@@ -239,7 +252,8 @@ class _Run:
                 self._identifiers[study] = self._identifiers.get(study, frozenset()) | item.header.identifiers
 
     def _job(self, item: Examined) -> Job:
-        return Job(item.path, item.sha256, self._waiting(item), self._key, self._site, self.profile)
+        linked = self.crosswalk is not None
+        return Job(item.path, item.sha256, self._waiting(item), self._key, self._site, self.profile, linked)
 
     def _waiting(self, item: Examined) -> Path:
         return self._keeper.waiting / f"{item.sha256}.dcm"
@@ -265,6 +279,9 @@ class _Run:
         warnings = list(verdict.warnings if verdict else ())
         if not answer.view and not answer.eligible_frontal and answer.modality in PROJECTION_MODALITIES:
             warnings = sorted({*warnings, str(Code.VIEW_UNKNOWN)})
+        if not answer.pixels_judged:
+            warnings = sorted({*warnings, str(Code.BURNED_IN_UNKNOWN)})
+        self._links += answer.links
         study = Study(uid=answer.study_uid, site=self._site, patient=answer.patient, study_date=answer.study_date)
         self._keeper.accept(_instance(answer, item.sha256, warnings), study, self._waiting(item))
         self.summary.eligible_frontal += answer.eligible_frontal

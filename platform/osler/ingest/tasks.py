@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from pydicom.dataset import FileDataset
 
 from osler.deid.basic_profile import deidentify, patient_key, to_bytes
 from osler.deid.burned_in import clean_pixels
+from osler.deid.links import Link, links_of
 from osler.deid.options import BASIC, Profile
 from osler.deid.pseudonyms import Pseudonymizer
 from osler.dicom.decoding import check_decodable
@@ -45,7 +46,7 @@ class Examined:
 
 @dataclass(frozen=True)
 class Job:
-    """A file that the contract let pass, to be checked, de-identified and written to `target`."""
+    """A file that the contract let pass, to be checked, de-identified and written to `target`; `linked` for a crosswalk."""
 
     path: Path
     sha256: str
@@ -53,11 +54,12 @@ class Job:
     key: bytes
     site: str
     profile: Profile = BASIC
+    linked: bool = False
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A de-identified file in its waiting place, described by pseudonyms only."""
+    """A de-identified file in its waiting place, described by pseudonyms only; the links alone are for the crosswalk."""
 
     uid: str
     study_uid: str
@@ -73,6 +75,8 @@ class Prepared:
     columns: int
     transfer_syntax: str
     photometric: str
+    pixels_judged: bool
+    links: tuple[Link, ...] = field(default=(), repr=False)
 
 
 def unread(path: Path) -> Examined:
@@ -109,9 +113,11 @@ def prepare(job: Job) -> Prepared | OslerError:
             judged = clean_pixels(dataset, job.profile.burned_in)
             pseudonymizer = Pseudonymizer(job.key)
             patient = pseudonymizer.patient(*patient_key(dataset, job.site))
+            links = links_of(dataset, pseudonymizer, job.site) if job.linked else ()
             deidentify(dataset, pseudonymizer, issuer=job.site, profile=job.profile, pixels_judged=judged)
             content = to_bytes(dataset)
-            prepared = _describe(dataset, patient, hashlib.sha256(content).hexdigest())
+            described = _describe(dataset, patient, hashlib.sha256(content).hexdigest())
+            prepared = replace(described, links=links)
     except OslerError as error:
         return error
     try:
@@ -145,6 +151,7 @@ def _describe(dataset: FileDataset, patient: str, sha256: str) -> Prepared:
         columns=int(dataset.Columns),
         transfer_syntax=str(dataset.file_meta.TransferSyntaxUID),
         photometric=str(dataset.get("PhotometricInterpretation") or ""),
+        pixels_judged=dataset.PatientIdentityRemoved == "YES",
     )
 
 
