@@ -27,7 +27,7 @@ def plant(demo: Any, *, moved: bool, fields: int = 1) -> None:
     old = {name: rng.normal(120, 4, 300) for name in names} | {"Manufacturer": ["Lumenara & Sons"] * 300}
     shift = np.repeat([0, 30 if moved else 0], [40, 80])
     new: dict[str, Any] = {name: rng.normal(120, 4, 120) - shift for name in names}
-    new["Manufacturer"] = ["Lumenara & Sons"] * 40 + ["Kestrel" if moved else "Lumenara & Sons"] * 80
+    new["Manufacturer"] = ["Lumenara & Sons"] * 40 + ["Kestrel & Co" if moved else "Lumenara & Sons"] * 80
     profile = make_profile(observe(range(300), old), site=SITE, origin={"through": 0})
     store = DriftStore(demo.workspace.drift)
     store.keep_profile(profile)
@@ -49,7 +49,7 @@ def test_six_studies_are_too_few_to_tell(demo: Any, open_page: Callable[..., Any
     check(demo.workspace, SITE, track=False)
     words = open_page("sites").words
     assert re.search(r"Too few to tell\s+0 of \d+ things watched, in 3 patients since the reference of 3", words)
-    assert "cannot be told with so few" in words
+    assert re.search(r"cannot be told with so few: a shift of [1-9]\.\d standard deviations could", words)
     assert "have arrived since then" not in words
 
 
@@ -58,10 +58,10 @@ def test_what_moved_is_told_in_plain_words(demo: Any, open_page: Callable[..., A
     screen = open_page("sites")
     assert re.search(r"Moved\s+2 of 2 things watched, in 120 patients since the reference of 300", screen.words)
     assert re.search(r"Tube voltage\s+typically 1(19|20|21) kV\s+typically 9\d(\.\d)? kV", screen.words)
-    assert re.search(r"Manufacturer\s+LUMENARA & SONS 100%\s+LUMENARA & SONS 33%", screen.words)
+    assert re.search(r"Manufacturer\s+none\s+KESTREL & CO: 67%", screen.words)
     assert "arrival 41 of 120. Large; by chance alone less than 1 in 1,000." in screen.words
     assert "Compared on 3 February 2026. 6 studies have arrived since then." in screen.words
-    assert "LUMENARA &amp; SONS" in "\n".join(one.proto.body for one in screen.app.get("html"))
+    assert "KESTREL &amp; CO" in "\n".join(one.proto.body for one in screen.app.get("html"))
 
 
 def test_many_moves_are_folded(demo: Any, open_page: Callable[..., Any]) -> None:

@@ -66,7 +66,7 @@ def _sizes(report: DriftReport) -> str:
 def _table(results: tuple[FieldResult, ...]) -> str:
     rows = "".join(_row(result) for result in results)
     return (
-        '<table class="o-table"><thead><tr><th>What</th><th>Before</th><th>Now</th><th>Since, and how sure</th></tr></thead>'
+        '<table class="o-table"><thead><tr><th>What</th><th>Before</th><th>Now</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )
 
@@ -77,17 +77,22 @@ def _row(result: FieldResult) -> str:
     since = "" if result.since is None else _since(result.since)
     sure = " ".join(part for part in (since, _sure(result)) if part)
     return (
-        f"<tr><td><b>{escape(sentence(field.words))}</b></td><td>{escape(before)}</td><td>{escape(now)}</td>"
-        f'<td class="o-quiet">{escape(sure)}</td></tr>'
+        f"<tr>{_cell(f'<b>{escape(sentence(field.words))}</b>')}{_cell(escape(before))}{_cell(escape(now))}</tr>"
+        f'<tr><td class="o-quiet" colspan="3" style="padding-top:0">{escape(sure)}</td></tr>'
     )
+
+
+def _cell(content: str) -> str:
+    """Return a cell that goes on in the line below, which says since when and how sure."""
+    return f'<td style="border-bottom:0;padding-bottom:0">{content}</td>'
 
 
 def _sides(name: str, change: Change) -> tuple[str, str]:
     before, now = (told_side(name, change, figures) for figures in (change.before, change.after))
     if change.kind == "new":
-        return "none", f"{word(change.of)} {now}"
+        return "none", f"{word(change.of)}: {now}"
     if change.kind == "share":
-        return f"{word(change.of)} {before}", f"{word(change.of)} {now}"
+        return f"{word(change.of)}: {before}", f"{word(change.of)}: {now}"
     how = "typically" if change.kind == "median" else "mostly"
     return f"{how} {before}", f"{how} {now}"
 
@@ -115,7 +120,9 @@ def _limits(report: DriftReport) -> str:
     few = report.with_verdict(Verdict.TOO_FEW)
     if not few:
         return ""
-    return f"{len(few)} more cannot be told with so few: a shift of up to half a standard deviation would likely go unseen."
+    # PSI of a normal that shifts by d standard deviations is d squared.
+    spread = max(one.detectable for one in few) ** 0.5
+    return f"{len(few)} more cannot be told with so few: a shift of {spread:.1f} standard deviations could go unseen."
 
 
 def _when(state: DriftState) -> str:

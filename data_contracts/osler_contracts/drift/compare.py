@@ -144,6 +144,7 @@ def _change(field: Field, reference: FieldProfile, batch: Observations) -> Chang
     labels, apart = reference.cells.labels, np.abs(q - p)
     most = int(np.argmax(apart))
     if not field.number:
+        most = int(np.argmax(apart + 0.01 * (q > p)))  # what came says more than what went
         return _named(field, reference, batch, _share(labels[most], p[most], q[most]))
     numbers, weights, units = finite_numbers(field, batch)
     if labels[most] in (MISSING, INVALID) or not units or not reference.measured:

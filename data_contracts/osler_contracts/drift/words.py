@@ -37,11 +37,11 @@ def figure(value: float) -> str:
 
 
 def told_change(name: str, change: Change) -> str:
-    """Say what changed: `median 120 kV, now 90 kV`, or `AP 25%, now 61%`."""
+    """Say what changed: `median 120 kV, now 90 kV`, or `AP: 25%, now 61%`."""
     before, after = told_side(name, change, change.before), told_side(name, change, change.after)
     if change.kind == "new":
-        return f"new: {word(change.of)} {after}"
-    what = word(change.of) if change.kind == "share" else change.kind
+        return f"new: {word(change.of)}, {after}"
+    what = f"{word(change.of)}:" if change.kind == "share" else change.kind
     return f"{what} {before}, now {after}"
 
 

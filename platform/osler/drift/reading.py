@@ -63,10 +63,6 @@ class ValueCache:
         with suppress(OSError):
             scratch.unlink(missing_ok=True)
 
-    def forget(self, sha256: str) -> None:
-        """Remove what is held of a file, for one that leaves the archive."""
-        self._path(sha256).unlink(missing_ok=True)
-
     def _path(self, sha256: str) -> Path:
         return self.folder / "drift" / str(VERSION) / sha256[:2] / f"{sha256}.json"
 

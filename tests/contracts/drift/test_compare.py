@@ -80,7 +80,7 @@ def test_the_change_says_from_what_to_what(draw: Draw) -> None:
     assert (maker.before, maker.after) == ((0.0,), (1.0,))
     told = "\n".join(report_lines(report))
     assert "tube voltage: median 110 kV, now 9" in told
-    assert "manufacturer: new: NORDEN 100%" in told
+    assert "manufacturer: new: NORDEN, 100%" in told
 
 
 def test_a_move_within_the_batch_is_dated(draw: Draw) -> None:
