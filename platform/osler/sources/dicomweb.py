@@ -12,6 +12,7 @@ from osler.dicom.refusals import refusal
 from osler.ingest.source import Arrival
 from osler.sources.journal import Journal
 from osler.sources.login import find_login
+from osler.sources.second_try import forget_failures
 from osler.sources.spool import Spool
 from osler.sources.web_client import Patience, Row, WebClient
 from osler.workspace import Workspace
@@ -60,6 +61,7 @@ class DicomwebSource:
     def __init__(self, address: str, workspace: Workspace, key: bytes, options: WebOptions) -> None:
         self._address = address.rstrip("/")
         self._options = options
+        self._workspace = workspace
         self._spool = Spool(workspace, "dicomweb")
         self._journal = Journal(workspace, self._address, key, forget=options.refetch)
         self._studies: dict[str, int | None] = {}
@@ -128,11 +130,15 @@ class DicomwebSource:
                 yield arrival
             if count is not None and len(rows) < count:
                 yield Arrival(self._spool.path(f"{study} listing"), refusal(Code.LISTING_INCOMPLETE))
+            else:
+                forget_failures(self._workspace, [self._spool.path(f"{study} listing")])
 
     def settled(self, arrivals: Sequence[Arrival]) -> None:
         """Note in the journal what was fetched, and drop it from the spool; what failed is left to the next run."""
         paths = [arrival.path for arrival in arrivals]
-        self._journal.add(name for path in paths if (name := self._fetched.pop(path, None)) is not None)
+        fetched = [path for path in paths if path in self._fetched]
+        forget_failures(self._workspace, fetched)
+        self._journal.add([self._fetched.pop(path) for path in fetched])
         self._spool.drop(paths)
 
     def _list(self, study: str, count: int | None) -> list[tuple[str, str]]:

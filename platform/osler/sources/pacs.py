@@ -32,6 +32,7 @@ from osler.sources.dimse import OWN_TITLE, STORAGE_CLASSES, Peer, Tls, decodable
 from osler.sources.inbox import keep, streaming_into
 from osler.sources.journal import Journal
 from osler.sources.query import Listed, find_instances, find_studies
+from osler.sources.second_try import forget_failures
 from osler.sources.spool import Spool
 from osler.sources.web_client import Patience
 from osler.workspace import Workspace
@@ -88,6 +89,7 @@ class PacsSource:
         self, host: str, port: int, title: str, workspace: Workspace, key: bytes, options: PacsOptions
     ) -> None:
         self._options = options
+        self._workspace = workspace
         self._peer = Peer(host, port, title, options.own_title, options.tls, options.patience)
         self._spool = Spool(workspace, "pacs")
         self._journal = Journal(workspace, f"dicom://{title}@{host}:{port}", key, forget=options.refetch)
@@ -152,11 +154,15 @@ class PacsSource:
                 yield arrival
             if count is not None and len(listed) < count:
                 yield Arrival(self._spool.path(f"{study} listing"), refusal(Code.LISTING_INCOMPLETE))
+            else:
+                forget_failures(self._workspace, [self._spool.path(f"{study} listing")])
 
     def settled(self, arrivals: Sequence[Arrival]) -> None:
         """Note in the journal what was fetched, and drop it from the spool; what failed is left to the next run."""
         paths = [arrival.path for arrival in arrivals]
-        self._journal.add(name for path in paths if (name := self._fetched.pop(path, None)) is not None)
+        fetched = [path for path in paths if path in self._fetched]
+        forget_failures(self._workspace, fetched)
+        self._journal.add([self._fetched.pop(path) for path in fetched])
         self._spool.drop(paths)
 
     def _list(self, study: str, count: int | None) -> list[Listed]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from osler.archive import Archive
+from osler.ingest import ingest
 from osler.ingest.source import Arrival, Source
 from osler.sources.dicomweb import DicomwebSource, WebOptions
 from osler.sources.web_client import Patience
@@ -246,3 +248,21 @@ def test_no_log_line_holds_what_was_asked_for(
         pass
     said = capfd.readouterr()
     assert "SECRET" not in caplog.text + said.out + said.err
+
+
+def test_a_failure_leaves_the_quarantine_when_its_image_arrives(
+    source: Make, server: WebServer, workspace: Workspace, file_bytes: Callable[..., bytes]
+) -> None:
+    server.instances = {
+        (f"1.2.3.{number}.1", f"1.2.3.{number}.2", f"1.2.3.{number}.3"): file_bytes(number) for number in range(3)
+    }
+    server.faults.status = {"1.2.3.1.3": (500, 3)}
+    server.faults.counts["1.2.3.2.1"] = 2
+
+    def run() -> tuple[int, list[str]]:
+        summary = ingest(source(), site="a", workspace=workspace, key=KEY, workers=0)
+        return summary.accepted, sorted(reason.code for reason in Archive(workspace).quarantine.reasons())
+
+    assert run() == (2, ["listing-incomplete", "transfer-failed"])
+    server.faults.counts.clear()
+    assert run() == (1, [])
