@@ -119,10 +119,13 @@ def _pattern(identifiers: frozenset[str]) -> re.Pattern[str]:
 def _private(dataset: Dataset, inside: bool = False) -> Iterator[DataElement]:
     """Walk the private elements, and everything inside private sequences."""
     for tag in list(dataset.keys()):
+        private = inside or tag.is_private
+        # Turning bytes into values is most of the cost of a header, and most elements are of no interest here.
+        if not private and (dataset.get_item(tag).VR or "SQ") not in ("SQ", "UN"):
+            continue
         element = readable_element(dataset, tag)
         if element is None:
             continue
-        private = inside or element.tag.is_private
         if element.VR == "SQ":
             for item in element.value or ():
                 yield from _private(item, private)
