@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osler.cli.command import CommandResult, add_workspace, say
+from osler.cli.crosswalk import add_crosswalk, chosen
 
 if TYPE_CHECKING:
     from osler.archive.explanations import Explanation
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from osler.ingest.second_look import Terms
     from osler.workspace import Workspace
 
+BURNED_IN = "text in pixels; a release of burned-in-text blanks it unless this says unjudged"
 SUMMARY = "list, explain, release, re-check or discard refused files"
 
 
@@ -58,6 +60,12 @@ def _add_pipeline(parser: argparse.ArgumentParser, workers: int) -> None:
     parser.add_argument("--contract", metavar="NAME", help="judge by this contract (default: the one that refused)")
     parser.add_argument("--key-file", type=Path, help="key of the pseudonyms (default: $OSLER_KEY_FILE)")
     parser.add_argument("--workers", type=int, default=workers, help=f"worker processes (default: {workers})")
+    group = parser.add_argument_group("de-identification, as given to `osler ingest`")
+    group.add_argument("--burned-in", choices=("quarantine", "box", "strict", "unjudged"), help=BURNED_IN)
+    group.add_argument(
+        "--retain", action="append", default=[], choices=("device-identity", "patient-characteristics", "safe-private")
+    )
+    add_crosswalk(group, required=False)
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
@@ -177,10 +185,13 @@ def _recheck(arguments: argparse.Namespace) -> CommandResult:
 
 def _terms(arguments: argparse.Namespace, workspace: Workspace) -> Terms:
     from osler.deid import load_key
+    from osler.deid.options import BurnedIn, Option, Profile
     from osler.ingest.second_look import Terms
 
     key = load_key(arguments.key_file, workspace=workspace.root)
-    return Terms(key, arguments.contract, workers=max(arguments.workers, 0))
+    profile = Profile(BurnedIn(arguments.burned_in or "quarantine"), frozenset(map(Option, arguments.retain)))
+    crosswalk = chosen(arguments, workspace, create=True)
+    return Terms(key, arguments.contract, max(arguments.workers, 0), profile=profile, crosswalk=crosswalk)
 
 
 def _quarantine(arguments: argparse.Namespace) -> Quarantine:

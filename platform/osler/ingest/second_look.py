@@ -16,6 +16,7 @@ from osler.archive.models import Instance
 from osler.archive.quarantine import Quarantine, Reason
 from osler.archive.records import Outcome
 from osler.archive.store import Archive
+from osler.deid.crosswalk import Crosswalk
 from osler.deid.options import BASIC, Profile
 from osler.ingest.pipeline import SecondLook, ingest
 from osler.ingest.source import Arrival
@@ -40,6 +41,7 @@ class Terms:
         workers: Worker processes; 0 decodes in this process, where a crash of a decoder ends it.
         today: The day by which dates are judged; the current one where it is None.
         profile: Options of de-identification, and what to do about burned-in text.
+        crosswalk: Where originals are kept against pseudonyms.
     """
 
     key: bytes
@@ -47,6 +49,7 @@ class Terms:
     workers: int = 2
     today: date | None = None
     profile: Profile = BASIC
+    crosswalk: Crosswalk | None = None
 
 
 class QuarantineSource:
@@ -168,6 +171,7 @@ def look_again(
         today=terms.today,
         second_look=SecondLook(released),
         profile=terms.profile,
+        crosswalk=terms.crosswalk,
     )
     lost = [found.sha256 for found in files if found.sha256 not in outcomes]
     for sha256 in _archived(workspace, lost):
