@@ -23,7 +23,7 @@ FOLDER = Path(pydicom.__file__).parent / "data"
 # Refused by Osler with this code, and read by this tool (none where it is empty).
 REFUSED = {
     "JPEG2000-embedded-sequence-delimiter.dcm": ("pixels-undecodable", ""),  # its codestream claims another size
-    "MR_truncated.dcm": ("pixels-undecodable", ""),
+    "MR_truncated.dcm": ("pixels-undecodable", "gdcmconv"),  # cut off; DCMTK refuses it too, GDCM fills it up
     "badVR.dcm": ("header-invalid", ""),  # "1A" frames; dcm2pnm shows the first of its 15
     "meta_missing_tsyntax.dcm": ("header-invalid", ""),
     "nested_priv_SQ.dcm": ("header-invalid", ""),  # two bytes of pixel data without rows or columns
@@ -36,6 +36,7 @@ QUARANTINED = {
     "GDCMJ2K_TextGBR.dcm": "burned-in-text",
     "JPEGLSNearLossless_08.dcm": "uid-invalid",  # no study
     "JPEGLSNearLossless_16.dcm": "uid-invalid",
+    "MR_truncated.dcm": "truncated",
     "SC_rgb_jls_lossy_line.dcm": "uid-invalid",
     "SC_rgb_jls_lossy_sample.dcm": "uid-invalid",
     "examples_jpeg2k.dcm": "burned-in-text",
