@@ -3,7 +3,7 @@
 pydicom reads the headers, Great Expectations judges each batch of them once, dicom-anonymizer writes the de-identified
 file, MONAI's `LoadImage` decodes it, and SQLite keeps the index; a pool works on every core. It does less than Osler:
 pseudonyms and dates are not kept consistent by a key, burned-in text is not looked for, nothing is synchronised to the
-disk, and a decoder that crashes ends it.
+disk, and a decoder that crashes leaves it waiting for ever.
 """
 
 from __future__ import annotations
