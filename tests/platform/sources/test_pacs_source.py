@@ -54,12 +54,13 @@ def pacs(films: list[Dataset]) -> Iterator[PacsServer]:
     running.close()
 
 
-@pytest.fixture(params=["move", "get"])
+@pytest.fixture
 def source(request: pytest.FixtureRequest, pacs: PacsServer, workspace: Workspace) -> Make:
-    """Return a maker of sources of the PACS, by either service."""
+    """Return a maker of sources of the PACS, by C-GET where a test does not say."""
+    move = getattr(request, "param", "get") == "move"
 
     def make(**options: object) -> PacsSource:
-        given = PacsOptions(get=request.param == "get", receive=("127.0.0.1", pacs._receive_port), patience=PATIENCE)
+        given = PacsOptions(get=not move, receive=("127.0.0.1", pacs._receive_port), patience=PATIENCE)
         return PacsSource("127.0.0.1", pacs.port, TITLE, workspace, KEY, replace(given, **options))  # type: ignore[arg-type]
 
     return make
@@ -87,6 +88,7 @@ def expected(films: list[Dataset]) -> dict[str, tuple[str, str, str]]:
     }
 
 
+@pytest.mark.parametrize("source", ["move", "get"], indirect=True)
 def test_everything_arrives_as_it_is_stored(
     source: Make, take: Take, films: list[Dataset], workspace: Workspace
 ) -> None:
@@ -128,6 +130,7 @@ def test_filters_go_into_the_query(source: Make, take: Take, pacs: PacsServer) -
     assert pacs.found[0].PatientID == "MRN00001"
 
 
+@pytest.mark.parametrize("source", ["move", "get"], indirect=True)
 def test_what_is_not_delivered_is_refused_and_asked_for_again(
     source: Make, take: Take, pacs: PacsServer, films: list[Dataset]
 ) -> None:
@@ -138,6 +141,7 @@ def test_what_is_not_delivered_is_refused_and_asked_for_again(
     assert set(contents(take(source()))) == {films[1].SOPInstanceUID, films[6].SOPInstanceUID}
 
 
+@pytest.mark.parametrize("source", ["move", "get"], indirect=True)
 def test_an_abort_is_overcome(source: Make, take: Take, pacs: PacsServer, films: list[Dataset]) -> None:
     pacs.faults.aborts = 1
     assert contents(take(source())) == expected(films)
@@ -169,6 +173,7 @@ def test_a_pacs_that_fails_at_everything_ends_the_run(
     assert caught.value.code is Code.SOURCE_FAILED
 
 
+@pytest.mark.parametrize("source", ["move", "get"], indirect=True)
 def test_a_pacs_that_goes_away_ends_the_run(source: Make, pacs: PacsServer, take: Take) -> None:
     def take_until_it_ends() -> None:
         with source() as opened:
