@@ -21,7 +21,7 @@ MARKERS = frozenset(_MARKERS.split())
 UNITS = r"kvp?|m\ws|ma|ms(?:ec)?|s(?:ec)?|cm|mm|e[i1l|]|d[i1l|]|rex|exi|dap|s[i1l|]d|ffd|[dcm]gy(?:cm2?)?|%|x"
 # A figure beside its unit, as 98 kV, EI 320 or 2.1mAs.
 _FIGURE = re.compile(
-    rf"(?:(?<![a-z])(?:{UNITS})\s*[:=]?\s*\d{{1,4}}(?:[.,]\d+)?)|(?:\d{{1,4}}(?:[.,]\w{{1,2}})?\s*(?:{UNITS})(?![a-z]))"
+    rf"(?:(?<![a-z])(?:{UNITS})\s*[:=]?\s*\d{{1,4}}(?:[.,]\d+)?)|(?:(?<!\d)\d{{1,4}}(?:[.,]\w{{1,2}})?\s*(?:{UNITS})(?![a-z]))"
 )
 _DATE = re.compile(r"\d{1,4}\s*[-/.:]\s*\d{1,2}\s*[-/.:]\s*\d{1,4}|\d{1,2}\s*[-/. ]?\s*(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)")  # fmt: skip
 SHORT = 3  # letters and digits that name nobody: a marker and a radiographer's initials
