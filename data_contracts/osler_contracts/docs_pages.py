@@ -11,7 +11,8 @@ from osler_contracts.contract import Clause, Contract
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #1b1b1b; }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0 1.5rem; }
-td, th { border: 1px solid #c8c8c8; padding: .4rem .6rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
+td, th { border: 1px solid #c8c8c8; padding: .4rem .6rem; text-align: left; }
+td, th { vertical-align: top; overflow-wrap: anywhere; }
 ul { padding-left: 1.2rem; } code { background: #f0f0f0; padding: 0 .2rem; } hr { display: none; }
 a { color: #0b57a4; } h1 { font-size: 1.6rem; } h2, h4, h5, h6 { font-size: 1.1rem; margin: 1.2rem 0 .3rem; }
 .collapse { display: block; } .nav { list-style: none; columns: 3; }
