@@ -151,7 +151,9 @@ def _remove(archive: Archive, studies: Sequence[StudyRecord], patients: Sequence
     removed.artifacts = _redact_texts(workspace, names) + _redact_database(workspace.root / "mlflow.db", names)
     if studies:
         # A feature's file is named by a hash that does not lead back to its study; all of them can be made again.
-        shutil.rmtree(workspace.cache / "features", ignore_errors=True)
+        # What `osler drift` read of an object is named by the object's own hash, which does.
+        for name in ("features", "drift"):
+            shutil.rmtree(workspace.cache / name, ignore_errors=True)
     for study in studies:
         for instance in study.instances:
             instance.path.unlink(missing_ok=True)
@@ -210,9 +212,10 @@ def _redact_reviews(path: Path, names: Iterable[str]) -> int:
 
 
 def _redact_texts(workspace: Workspace, names: Sequence[str]) -> int:
-    """Blank the names in artifacts, patches and summaries."""
+    """Blank the names in artifacts, patches, reports of drift and summaries."""
     count = 0
-    kept = [workspace.summary, *workspace.artifacts.rglob("*"), *workspace.patches.rglob("*")]
+    folders = (workspace.artifacts, workspace.patches, workspace.drift)
+    kept = [workspace.summary, *(path for folder in folders for path in folder.rglob("*"))]
     for path in kept:
         if path.suffix not in TEXT_SUFFIXES or not path.is_file():
             continue

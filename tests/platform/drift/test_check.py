@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from osler.archive import Archive
+from osler.archive.retention import delete_patient
 from osler.cli import main as cli
+from osler.deid.pseudonyms import Pseudonymizer
 from osler.drift.arrived import arrived_images, studies_of
 from osler.drift.check import check, make_reference, newer
 from osler.drift.store import DriftStore
@@ -149,6 +151,23 @@ def test_three_studies_are_too_few_to_tell(own: Workspace) -> None:
     make_reference(own, SITE, first=REFERENCE + SAME + NEW - 3)
     report = check(own, SITE, track=False)
     assert (report.answer, report.batch["studies"], report.moved) == (Verdict.TOO_FEW, 3, ())
+
+
+def test_a_deleted_patient_leaves_no_trace(own: Workspace, arrivals: Any) -> None:
+    profile = make_reference(own, SITE, first=REFERENCE)
+    (maker,) = (one for one in check(own, SITE, track=False).fields if one.name == "Manufacturer")
+    assert maker.since is not None
+    study = str(maker.since.study)
+    archive = Archive(own)
+    delete_patient(
+        archive, archive.study(study).patient, actor="A", reason="wish", pseudonymizer=Pseudonymizer(arrivals.key)
+    )
+    kept = [path for folder in (own.drift, own.cache) for path in folder.rglob("*") if path.is_file()]
+    assert kept
+    assert not any(study in path.read_text(encoding="utf-8") for path in kept)
+    assert DriftStore(own.drift).profile(SITE) == profile
+    assert DriftStore(own.drift).latest(SITE) is not None
+    assert check(own, SITE, track=False).batch["studies"] < SAME + NEW
 
 
 def test_the_command_line_makes_and_checks(own: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
