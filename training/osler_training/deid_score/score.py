@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from io import BytesIO
@@ -22,7 +23,6 @@ from scipy.ndimage import binary_dilation
 
 from osler.archive import Archive
 from osler.deid import Pseudonymizer
-from osler.deid.byte_search import found_in
 from osler.deid.options import BurnedIn, Profile
 from osler.ingest import ingest
 from osler.workspace import Workspace
@@ -169,17 +169,18 @@ def _days(now: object, before: object) -> int | None:
     return (second - first).days
 
 
-def _search(result: Score, workspace: Workspace, planted: Any) -> None:
-    """Search for every planted text in every byte of the workspace but the quarantine's, in several encodings."""
-    contents = [
-        path.read_bytes()
-        for path in workspace.root.rglob("*")
-        if path.is_file() and not path.is_relative_to(workspace.quarantine)
-    ]
+def _search(result: Score, workspace: Workspace, planted: Iterable[Planted]) -> None:
+    """Search for every planted text in every byte of the workspace but the quarantine's, as 8-bit and as 16-bit text."""
+    files = (path for path in sorted(workspace.root.rglob("*")) if path.is_file())
+    content = b"\n".join(path.read_bytes() for path in files if not path.is_relative_to(workspace.quarantine)).lower()
+    content += b"\n" + content.replace(b"\0", b"")
+    # Planted words are looked for by their common form: thousands of them one by one would take hours.
+    left = {match.decode() for match in re.findall(rb"(?=(zq[a-z]{3}[0-9]{8}))", content)}
     for one in planted:
-        left = {word for content in contents for word in found_in(content, one.secrets)}
         for word in one.secrets:
-            result.count("not found again", word[:5], word not in left)
+            lowered = word.lower()
+            found = lowered in left if lowered.startswith("zq") else lowered.encode() in content
+            result.count("not found again", word[:5] if word.startswith("Zq") else "identity", not found)
 
 
 def main() -> None:
