@@ -19,6 +19,8 @@ PACKAGES = {
     "training": "osler_training",
     "dashboard": "osler_dashboard",
 }
+# Scripts beside a package: run by path, never imported, not in the wheel.
+SCRIPTS = {"training": ["benchmarks"]}
 LONGEST_FILE = 600
 HEAVY = {
     "torch",
@@ -35,7 +37,13 @@ HEAVY |= {"pydicom", "numpy", "scipy", "sklearn"}
 
 
 def _sources() -> list[Path]:
-    return sorted(path for folder in PACKAGES for path in (ROOT / folder).rglob("*.py"))
+    return sorted(path for folder, package in PACKAGES.items() for path in (ROOT / folder / package).rglob("*.py"))
+
+
+def _scripts() -> list[Path]:
+    return sorted(
+        path for root, names in SCRIPTS.items() for name in names for path in (ROOT / root / name).glob("*.py")
+    )
 
 
 def _top_level_imports(path: Path) -> set[str]:
@@ -65,8 +73,8 @@ def test_a_root_holds_no_module_of_its_own(folder: str) -> None:
 
 @pytest.mark.parametrize(("folder", "package"), PACKAGES.items())
 def test_a_root_holds_one_typed_package(folder: str, package: str) -> None:
-    inside = [path.name for path in (ROOT / folder).iterdir() if path.is_dir() and path.name != "__pycache__"]
-    assert inside == [package]
+    inside = {path.name for path in (ROOT / folder).iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert inside == {package, *SCRIPTS.get(folder, ())}
     assert (ROOT / folder / package / "py.typed").is_file()
 
 
@@ -83,13 +91,16 @@ def test_imports_go_down_only() -> None:
 
 
 def test_no_file_is_too_long() -> None:
-    lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in _sources()}
+    lengths = {
+        path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines())
+        for path in [*_sources(), *_scripts()]
+    }
     assert {str(path): lines for path, lines in lengths.items() if lines > LONGEST_FILE} == {}
 
 
 def test_every_module_says_what_it_is_and_delays_its_annotations() -> None:
     silent = []
-    for path in _sources():
+    for path in [*_sources(), *_scripts()]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         future = any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
         if ast.get_docstring(tree) is None or not (future or path.name == "__init__.py"):
