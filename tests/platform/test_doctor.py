@@ -86,6 +86,9 @@ def test_an_encoder_is_held_against_its_hashes(tmp_path: Path) -> None:
     assert doctor.check_encoder(tmp_path).state is State.FAIL
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(b"weights")
+    (tmp_path / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": {}, "preprocess_cfg": {}}), encoding="utf-8"
+    )
     digest = hashlib.sha256(b"weights").hexdigest()
     (tmp_path / "hashes.json").write_text(json.dumps({"files": {weights.name: digest}}), encoding="utf-8")
     assert doctor.check_encoder(tmp_path) == Check(f"encoder {tmp_path.name}", State.OK, f"sha256 {digest}")

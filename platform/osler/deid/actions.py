@@ -49,6 +49,8 @@ _GROUPS_OF_PIXELS = (0x0028, _PIXEL_GROUP)
 PIXELS = frozenset({0x7FE00001, 0x7FE00002, 0x7FE00008, 0x7FE00009, 0x7FE00010})
 _UID_KEYWORDS_KEPT = ("ClassUID", "TransferSyntaxUID")
 _OVERLAYS_AND_CURVES = (0x5000, 0x6000)
+# Items and delimiters belong inside sequences; as elements of their own they make every reader lose its place (PS3.5 7.5).
+_STRUCTURE = 0xFFFE
 # What the options keep, as far as it is surely listed for them; PS3.15 E.3.7 and E.3.8.
 _KEPT_BY_OPTION = {
     Option.CHARACTERISTICS: (
@@ -94,9 +96,11 @@ def action_for(tag: BaseTag, vr: str, options: frozenset[Option] = frozenset()) 
     """Return what becomes of an element, at whatever level it stands.
 
     Beyond the table these go too: private elements (`safe_private` may keep some), overlays and curves, group lengths,
-    tags that the dictionary does not know, unlisted names, free text and titles, and bytes that are no pixels.
+    stray delimiters, tags that the dictionary does not know, unlisted names, free text and titles, and bytes that are no pixels.
     """
-    if tag.is_private or tag.element == 0 or tag.group & 0xFF00 in _OVERLAYS_AND_CURVES or not dictionary_has_tag(tag):
+    if tag.is_private or tag.element == 0 or tag.group & 0xFF00 in _OVERLAYS_AND_CURVES:
+        return Action.REMOVE
+    if tag.group == _STRUCTURE or not dictionary_has_tag(tag):
         return Action.REMOVE
     if int(tag) in _kept(options):
         return Action.KEEP

@@ -60,8 +60,13 @@ def is_risky(dataset: Dataset) -> bool:
     return risky and said != "NO"
 
 
-def clean_pixels(dataset: Dataset, policy: BurnedIn) -> bool:
+def clean_pixels(dataset: Dataset, policy: BurnedIn, only: NDArray[Any] | None = None) -> bool:
     """Judge a file's pixels, and box or refuse what may name somebody.
+
+    Args:
+        dataset: A data set with its original header.
+        policy: What to do about text.
+        only: Its one frame, where it was decoded already.
 
     Returns:
         Whether the pixels were judged and hold nothing of the kind now.
@@ -76,7 +81,7 @@ def clean_pixels(dataset: Dataset, policy: BurnedIn) -> bool:
         raise refusal(Code.BURNED_IN_TEXT, "Text is to be expected in an image of this kind.")
     reader = text_reader()
     names, boxing = patient_identifiers(dataset), policy is BurnedIn.BOX
-    judgement = judge_pixels(dataset, reader, names, first_only=not boxing)
+    judgement = judge_pixels(dataset, reader, names, only, first_only=not boxing)
     if not judgement.judged:
         if risky:
             raise refusal(
@@ -95,7 +100,12 @@ def clean_pixels(dataset: Dataset, policy: BurnedIn) -> bool:
 
 
 def judge_pixels(
-    dataset: Dataset, reader: TextReader | None, identifiers: frozenset[str] = frozenset(), *, first_only: bool = False
+    dataset: Dataset,
+    reader: TextReader | None,
+    identifiers: frozenset[str] = frozenset(),
+    only: NDArray[Any] | None = None,
+    *,
+    first_only: bool = False,
 ) -> Judgement:
     """Look for text in every frame.
 
@@ -106,6 +116,7 @@ def judge_pixels(
         dataset: A data set with its original header.
         reader: What reads, None where nothing does: then nothing is judged.
         identifiers: The header's words on the patient, which may not stay however short they are.
+        only: Its one frame, where it was decoded already.
         first_only: Be content with the first frame that shows text.
 
     Raises:
@@ -114,7 +125,7 @@ def judge_pixels(
     if reader is None:
         return Judgement(judged=False)
     risky, boxes = is_risky(dataset), dict[Box, None]()
-    for number, frame in enumerate(each_frame(dataset)):
+    for number, frame in enumerate(each_frame(dataset) if only is None else [only]):
         for view in views(dataset, frame):
             places = busy_places(_without(view, boxes))
             if number == 0 and (places or risky):

@@ -33,6 +33,19 @@ class Decoder:
     label: str
 
 
+@dataclass(frozen=True)
+class Checked:
+    """A data set whose pixels can be decoded.
+
+    Attributes:
+        decoder: The decoder that it took.
+        only: The one frame (H, W), as `decode` gives it, of a grey image that has no other; None of all others.
+    """
+
+    decoder: Decoder
+    only: NDArray[Any] | None
+
+
 def decode(dataset: Dataset, frame: int | None = 0) -> NDArray[Any]:
     """Decode stored values with the pinned decoder; YCbCr becomes RGB, and unused bits are cleared.
 
@@ -58,41 +71,45 @@ def decode(dataset: Dataset, frame: int | None = 0) -> NDArray[Any]:
         return _reposition(dataset, pixels)
 
 
-def check_decodable(dataset: Dataset) -> Decoder:
-    """Decode every frame and drop it; raises as `decode`.
-
-    Returns:
-        The decoder that it took.
-    """
+def check_decodable(dataset: Dataset) -> Checked:
+    """Decode every frame, one at a time; raises as `decode`."""
     check_format(dataset)
     chosen = decoder_for(dataset)
-    decoded = 0
+    decoded, only = 0, None
+    keep = frame_count(dataset) == 1 and int(dataset.get("SamplesPerPixel") or 1) == 1
     with refusing(from_pixel_error):
         second = _second_opinion(dataset, chosen)
         for pixels in iter_pixels(dataset, raw=True, **_options(dataset, chosen)):
             _check_shape(dataset, pixels, 0)
-            if second is not None and not _agree(pixels, next(second)):
+            if second is not None and not _agree(pixels, next(second), int(dataset.BitsStored)):
                 raise refusal(Code.PIXELS_UNDECODABLE, "A compressed frame is damaged: two decoders disagree over it.")
             decoded += 1
+            only = _reposition(dataset, pixels) if keep else None
     if decoded != frame_count(dataset):
         raise refusal(Code.PIXELS_UNDECODABLE, "The pixel data holds another number of frames than the header says.")
-    return chosen
+    return Checked(chosen, only)
 
 
 def _second_opinion(dataset: Dataset, chosen: Decoder) -> Iterator[NDArray[Any]] | None:
-    """Decode JPEG once more with GDCM, which refuses damaged frames; Pillow makes something up for what is missing."""
+    """Decode JPEG and JPEG 2000 once more with GDCM: Pillow and OpenJPEG make something up for what is damaged."""
     syntax = dataset.file_meta.TransferSyntaxUID
     if (
-        chosen.plugin != "pillow"
-        or syntax not in JPEGTransferSyntaxes
+        chosen.plugin.startswith("gdcm")
+        or syntax not in (*JPEGTransferSyntaxes, *JPEG2000TransferSyntaxes)
         or "gdcm" not in get_decoder(syntax).available_plugins
     ):
         return None
-    return iter_pixels(dataset, raw=True, **(_options(dataset, chosen) | {"decoding_plugin": "gdcm"}))
+    # pydicom would correct signs in place, in an array of GDCM's that cannot be written; `_agree` needs no correction.
+    options = _options(dataset, chosen) | {"decoding_plugin": "gdcm", "apply_j2k_sign_correction": False}
+    return iter_pixels(dataset, raw=True, **options)
 
 
-def _agree(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    return one.shape == other.shape and int(np.abs(one.astype(np.int32) - other).max()) <= JPEG_TOLERANCE
+def _agree(one: NDArray[Any], other: NDArray[Any], bits: int) -> bool:
+    """Compare values as they wrap around: where header and codestream differ in sign, decoders follow one or the other."""
+    if one.shape != other.shape:
+        return False
+    apart = np.abs(one.astype(np.int64) - other) % (1 << bits)
+    return int(np.minimum(apart, (1 << bits) - apart).max()) <= JPEG_TOLERANCE
 
 
 def decoder_for(dataset: Dataset) -> Decoder:

@@ -45,7 +45,11 @@ class Verdict:
 
 def judge(batch: Iterable[Examined], contract: Contract, today: date) -> dict[str, Verdict]:
     """Return the verdict on each content of a batch whose header was read, by its hash."""
-    rows = {item.sha256: {"key": item.sha256, **item.header.row} for item in batch if item.header is not None}
+    rows = {
+        item.sha256: {"key": item.sha256, "content_sha256": item.sha256, **item.header.row}
+        for item in batch
+        if item.header is not None
+    }
     if not rows:
         return {}
     from osler_contracts.engine import check_headers  # brings Great Expectations, seconds of import

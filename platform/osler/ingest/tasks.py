@@ -109,8 +109,8 @@ def prepare(job: Job) -> Prepared | OslerError:
         with warnings.catch_warnings(), refusing(from_header_error):
             warnings.simplefilter("ignore")  # the header stage has collected them
             dataset = _read(job)
-            check_decodable(dataset)
-            judged = clean_pixels(dataset, job.profile.burned_in)
+            only = check_decodable(dataset).only
+            judged = clean_pixels(dataset, job.profile.burned_in, only)
             pseudonymizer = Pseudonymizer(job.key)
             patient = pseudonymizer.patient(*patient_key(dataset, job.site))
             links = links_of(dataset, pseudonymizer, job.site) if job.linked else ()

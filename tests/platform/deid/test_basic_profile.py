@@ -98,6 +98,17 @@ def test_planted_identifiers_are_nowhere(make_radiograph: Make) -> None:
     assert result.ManufacturerModelName == ""
 
 
+def test_a_delimiter_outside_sequences_does_not_stay(make_radiograph: Make) -> None:
+    buffer = BytesIO()
+    make_radiograph().save_as(buffer, enforce_file_format=True)
+    stray = b"\xfe\xff\xdd\xe0"  # (FFFE,E0DD), here with a representation and a value: other readers stop at it
+    read = dcmread(BytesIO(buffer.getvalue() + stray + b"LO\x06\x00HIDDEN"))
+    assert 0xFFFEE0DD in read
+    deidentify(read, PSEUDONYMS, issuer="a")
+    assert 0xFFFEE0DD not in dcmread(BytesIO(to_bytes(read)))
+    assert stray not in to_bytes(read)
+
+
 def test_says_that_and_how_it_was_done(make_radiograph: Make) -> None:
     result = dcmread(BytesIO(cleaned(make_radiograph(BurnedInAnnotation=None), pixels_judged=True)))
     assert result.PatientIdentityRemoved == "YES"

@@ -76,7 +76,7 @@ def test_extended_offset_table(make_radiograph: Make) -> None:
     frames = list(generate_frames(dataset.PixelData, number_of_frames=2))
     dataset.PixelData, dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths = encapsulate_extended(frames)
     assert np.array_equal(decode(dataset, None), stack)
-    assert check_decodable(dataset).plugin == "pyjpegls"
+    assert check_decodable(dataset).decoder.plugin == "pyjpegls"
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_compressed_frame_of_another_size(make_radiograph: Make, keyword: str) -
 
 def test_jpeg_of_twelve_bits_and_lossless_jpeg_are_decoded_by_gdcm() -> None:
     wide = shipped("JPGExtended.dcm")
-    assert check_decodable(wide).label.startswith("gdcm-12bit (python-gdcm ")
+    assert check_decodable(wide).decoder.label.startswith("gdcm-12bit (python-gdcm ")
     assert (decode(wide).shape, decode(wide).max()) == ((1024, 256), 264)
-    assert check_decodable(shipped("SC_rgb_jpeg_gdcm.dcm")).plugin == "gdcm"
+    assert check_decodable(shipped("SC_rgb_jpeg_gdcm.dcm")).decoder.plugin == "gdcm"
 
 
 @pytest.mark.parametrize("name", ["SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_jpeg_gdcm.dcm", "SC_rgb_gdcm_KY.dcm"])

@@ -40,7 +40,7 @@ def cut(path: Path, length: int) -> Path:
 
 def test_row_has_every_column_of_the_table(make_radiograph: Make, write_dicom: Write) -> None:
     row = read_header(write_dicom(make_radiograph())).row
-    assert set(row) == set(COLUMNS)
+    assert set(row) == set(COLUMNS) - {"content_sha256"}  # known to who read the bytes
     assert row["pixel_data_length"] == row["pixel_length_expected"] == row["decoded_length"] == LENGTH
     assert (row["modality"], row["patient_orientation"]) == ("DX", ["L", "F"])
     assert row["private_identifier"] is False

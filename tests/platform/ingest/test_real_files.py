@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pydicom.data
 from pydicom import dcmread
+from pydicom.pixels.utils import pixel_array
 
 from osler.archive import Archive, Outcome
 from osler.dicom.refusals import attempt
@@ -71,4 +72,5 @@ def _originals_and_archive_agree(workspace: Workspace) -> None:
 
 
 def _pixels(path: Path) -> bytes | None:
-    return attempt(lambda: bytes(dcmread(path).get("PixelData") or b"") or None, None)
+    """Return decoded values: beside them, pixel data may carry bytes that the archive does not keep."""
+    return attempt(lambda: pixel_array(dcmread(path), raw=True).tobytes(), None)

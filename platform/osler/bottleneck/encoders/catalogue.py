@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from osler.bottleneck.encoders.checkpoint import EncoderFolder, invalid, shipped_encoder_folder
-from osler.bottleneck.encoders.preprocess import Preprocess
 from osler.bottleneck.protocols import Encoder
+
+if TYPE_CHECKING:  # it brings torch, which a cached study does not need
+    from osler.bottleneck.encoders.preprocess import Preprocess
 
 # Trained on phantoms, and on ImageNet's photographs; the second needs the extra `imagenet`.
 SHIPPED = ("phantom_clip", "imagenet_lite0")
