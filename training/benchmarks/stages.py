@@ -77,7 +77,9 @@ def measure(paths: Sequence[Path], scratch: Path) -> dict[str, dict[str, float]]
         osler[f"of those accepted{name}"] = sum(isinstance(answer, Prepared) for answer in answers)
     script: dict[str, float] = {}
     script["header and hash"], _ = spent(header, paths)
-    script["de-identify, write, decode"], _ = spent(convert, [(str(path), str(scratch / "s.dcm")) for path in paths])
+    for name, look in (("", False), (", looking for burned-in text", True)):
+        jobs = [(str(path), str(scratch / "s.dcm"), look) for path in paths]
+        script[f"de-identify, write, decode{name}"], _ = spent(convert, jobs)
     decoding, _ = spent(check_decodable, [dcmread(path) for path in paths])
     return {"osler": osler, "script": script, "both": {"of which decoding": decoding}}
 

@@ -87,6 +87,7 @@ def ingest(
     agreed = load_contract(contract)
     pseudonymizer = Pseudonymizer(key)
     notes = read_labels(labels) if labels else {}
+    terms = _Terms(agreed, site, key, today or date.today(), notes, profile, crosswalk, second_look, on_file)
     own = (workspace.root, workspace.archive, workspace.quarantine)
     with only_writer(workspace.archive):
         arrivals = FolderSource(source, exclude=own) if isinstance(source, Path) else source
@@ -94,8 +95,7 @@ def ingest(
         keeper = Keeper(Archive(workspace), site=site, contract=version, fingerprint=pseudonymizer.fingerprint())
         try:
             with arrivals, Workers(workers, limits, preload=[examine.__module__]) as pool:
-                run = _Run(keeper, pool, agreed, site, key, today or date.today(), notes, on_file, second_look)
-                run.profile, run.crosswalk = profile, crosswalk
+                run = _Run(keeper, pool, terms)
                 for done in run.take(arrivals):
                     if progress:
                         progress(done, arrivals.total)
@@ -117,34 +117,30 @@ def _index_error(error: OperationalError) -> OslerError:
     )
 
 
+@dataclass(frozen=True)
+class _Terms:
+    """What holds for every file of a run."""
+
+    contract: Contract
+    site: str
+    key: bytes
+    today: date
+    notes: Mapping[str, StudyNotes]
+    profile: Profile
+    crosswalk: Crosswalk | None
+    second_look: SecondLook | None
+    on_file: OnFile | None
+
+
 class _Run:
     """State of one run."""
 
-    def __init__(
-        self,
-        keeper: Keeper,
-        pool: Workers,
-        contract: Contract,
-        site: str,
-        key: bytes,
-        today: date,
-        notes: Mapping[str, StudyNotes],
-        on_file: OnFile | None,
-        second_look: SecondLook | None,
-    ) -> None:
+    def __init__(self, keeper: Keeper, pool: Workers, terms: _Terms) -> None:
         self._keeper = keeper
         self._pool = pool
-        self._contract = contract
-        self._site = site
-        self._key = key
-        self._today = today
-        self._notes = notes
-        self._on_file = on_file
-        self._second_look = second_look
+        self._terms = terms
         self._entered: list[str] = []
         self._identifiers: dict[str, frozenset[str]] = {}
-        self.profile = BASIC
-        self.crosswalk: Crosswalk | None = None
         self._links: list[Link] = []
         self.summary = IngestSummary()
 
@@ -183,15 +179,15 @@ class _Run:
             next(batch.answers) if arrival.refused is None else replace(unread(arrival.path), refused=arrival.refused)
             for arrival in batch.arrivals
         ]
-        if self._second_look:
+        if self._terms.second_look:
             # A file of the quarantine bears its hash, also where a worker was lost before it could say it.
             examined = [replace(item, sha256=item.path.stem, readable=True) for item in examined]
         self._remember(examined)
         held = self._keeper.archived(item.sha256 for item in examined)
         fresh = {item.sha256: item for item in reversed(examined) if item.sha256 not in held}
-        verdicts = judge(fresh.values(), self._contract, self._today)
-        if self._second_look:
-            released = self._second_look.released
+        verdicts = judge(fresh.values(), self._terms.contract, self._terms.today)
+        if self._terms.second_look:
+            released = self._terms.second_look.released
             verdicts |= {sha256: verdicts[sha256].waived(released[sha256]) for sha256 in released.keys() & verdicts}
         passed = [
             sha256 for sha256 in dict.fromkeys(item.sha256 for item in examined) if _may_enter(verdicts.get(sha256))
@@ -225,8 +221,8 @@ class _Run:
 
     def _link(self) -> None:
         """Add to the crosswalk what is about to be committed: no pseudonym enters the index that it does not know."""
-        if self.crosswalk is not None and self._links:
-            self.crosswalk.add(self._links)
+        if self._terms.crosswalk is not None and self._links:
+            self._terms.crosswalk.add(self._links)
             self._links.clear()
 
     def _leave_quarantine(self) -> None:
@@ -237,7 +233,7 @@ class _Run:
 
     def describe(self, pseudonymizer: Pseudonymizer) -> None:
         """Store labels and reports of the studies that this run has seen a file of, reports without identifiers."""
-        for study, note in self._notes.items():
+        for study, note in self._terms.notes.items():
             identifiers = self._identifiers.get(study)
             report = note.report and scrub(note.report, identifiers or frozenset())
             uid = pseudonymizer.uid(study)
@@ -248,12 +244,14 @@ class _Run:
     def _remember(self, examined: Iterable[Examined]) -> None:
         """Keep in memory what identifies the patients of studies with notes, duplicates too."""
         for item in examined:
-            if item.header is not None and (study := str(item.header.row["study_instance_uid"])) in self._notes:
+            if item.header is not None and (study := str(item.header.row["study_instance_uid"])) in self._terms.notes:
                 self._identifiers[study] = self._identifiers.get(study, frozenset()) | item.header.identifiers
 
     def _job(self, item: Examined) -> Job:
-        linked = self.crosswalk is not None
-        return Job(item.path, item.sha256, self._waiting(item), self._key, self._site, self.profile, linked)
+        linked = self._terms.crosswalk is not None
+        return Job(
+            item.path, item.sha256, self._waiting(item), self._terms.key, self._terms.site, self._terms.profile, linked
+        )
 
     def _waiting(self, item: Examined) -> Path:
         return self._keeper.waiting / f"{item.sha256}.dcm"
@@ -282,7 +280,7 @@ class _Run:
         if not answer.pixels_judged:
             warnings = sorted({*warnings, str(Code.BURNED_IN_UNKNOWN)})
         self._links += answer.links
-        study = Study(uid=answer.study_uid, site=self._site, patient=answer.patient, study_date=answer.study_date)
+        study = Study(uid=answer.study_uid, site=self._terms.site, patient=answer.patient, study_date=answer.study_date)
         self._keeper.accept(_instance(answer, item.sha256, warnings), study, self._waiting(item))
         self.summary.eligible_frontal += answer.eligible_frontal
         self.summary.warnings.update(warnings)
@@ -291,9 +289,9 @@ class _Run:
 
     def _other_patient(self, item: Examined, answer: Prepared) -> OslerError | None:
         """Return what the contract says where the archive has the study under another patient: a batch cannot see that."""
-        clauses = (clause for clause in self._contract.clauses if clause.code is Code.STUDY_OF_TWO_PATIENTS)
+        clauses = (clause for clause in self._terms.contract.clauses if clause.code is Code.STUDY_OF_TWO_PATIENTS)
         clause = next((clause for clause in clauses if clause.severity is not Severity.WARN), None)
-        if clause is None or (self._second_look and item.sha256 in self._second_look.released):
+        if clause is None or (self._terms.second_look and item.sha256 in self._terms.second_look.released):
             return None
         if self._keeper.patient_of(answer.study_uid) in (None, answer.patient):
             return None
@@ -309,8 +307,8 @@ class _Run:
             detail=error.message,
             also=also,
             mend=error.mend,
-            site=self._site,
-            contract=self._contract.name,
+            site=self._terms.site,
+            contract=self._terms.contract.name,
             kept=item.readable,
             severity=str(severity or severity_of(error.code)),
         )
@@ -324,13 +322,13 @@ class _Run:
         if outcome is Outcome.DUPLICATE:
             error = refusal(Code.DUPLICATE)
         code, detail = (str(error.code), error.message) if error else ("", "")
-        say = self._keeper.revise if self._second_look else self._keeper.note
+        say = self._keeper.revise if self._terms.second_look else self._keeper.note
         say(item.sha256, outcome, code, detail)
         if outcome is not Outcome.QUARANTINED:
             self._entered.append(item.sha256)
         self.summary.count(outcome, code)
-        if self._on_file:
-            self._on_file(item.path, outcome, code)
+        if self._terms.on_file:
+            self._terms.on_file(item.path, outcome, code)
 
 
 @dataclass(frozen=True)
