@@ -50,6 +50,7 @@ _DUMMIES: dict[str, Any] = {
 }
 _DUMMIES |= dict.fromkeys(("OB", "OW", "UN"), b"")
 _DUMMY_TEXT = "REMOVED"
+_PIXEL_DATA = 0x7FE00010
 
 
 def patient_key(dataset: Dataset, issuer: str) -> tuple[str, str]:
@@ -147,7 +148,11 @@ class _Cleaner:
             action = Action.REMOVE if element is None else action_for(element.tag, element.VR, self._options)
             if element is None or action is Action.REMOVE:
                 del dataset[tag]
-            elif element.VR == "SQ":
+                continue
+            if tag != _PIXEL_DATA:
+                # One encoding of what may have several, and none that only a sequence or pixels may have (PS3.5 7.1.1).
+                element.is_undefined_length = False
+            if element.VR == "SQ":
                 self._clean_sequence(element, action)
             else:
                 self._clean_element(element, action)
@@ -160,6 +165,7 @@ class _Cleaner:
             element.value = []
             return
         for item in element.value or ():
+            item.is_undefined_length_sequence_item = False
             self.clean(item)
 
     def _clean_element(self, element: DataElement, action: Action) -> None:

@@ -40,7 +40,12 @@ def check_format(dataset: Dataset) -> str:
         raise refusal(Code.ABSURD_SIZE)
     if len(found) > 1 or not (_samples_fit(dataset) and _bits_fit(dataset, found[0])):
         raise refusal(Code.PIXEL_FORMAT_INVALID)
-    if dataset.file_meta.TransferSyntaxUID == ExplicitVRBigEndian and int(dataset.BitsAllocated) > 16:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax.is_encapsulated and int(dataset.get("HighBit", -1)) + 1 != int(dataset.get("BitsStored") or 0):
+        # A codestream has no unused low bits: decoders follow it or the header, and differ.
+        message = "The header places the stored bits where a compressed frame cannot have them."
+        raise refusal(Code.PIXEL_FORMAT_INVALID, message)
+    if syntax == ExplicitVRBigEndian and int(dataset.BitsAllocated) > 16:
         # As 16-bit words (OW) or as whole samples: DCMTK and GDCM take the one, pydicom the other.
         message = "More than 16 bits a sample are read in two ways where the most significant byte comes first."
         raise refusal(Code.PIXEL_FORMAT_INVALID, message)

@@ -74,12 +74,15 @@ def _reference(uid: str) -> Dataset:
     return item
 
 
-def cleaned(dataset: Dataset, issuer: str = "a", **options: Any) -> bytes:
-    """Pass a data set through a file, as ingestion does, and de-identify it."""
+def _saved(dataset: Dataset) -> bytes:
     buffer = BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
-    buffer.seek(0)
-    read = dcmread(buffer)
+    return buffer.getvalue()
+
+
+def cleaned(dataset: Dataset, issuer: str = "a", **options: Any) -> bytes:
+    """Pass a data set through a file, as ingestion does, and de-identify it."""
+    read = dcmread(BytesIO(_saved(dataset)))
     deidentify(read, PSEUDONYMS, issuer=issuer, **options)
     return to_bytes(read)
 
@@ -99,14 +102,25 @@ def test_planted_identifiers_are_nowhere(make_radiograph: Make) -> None:
 
 
 def test_a_delimiter_outside_sequences_does_not_stay(make_radiograph: Make) -> None:
-    buffer = BytesIO()
-    make_radiograph().save_as(buffer, enforce_file_format=True)
     stray = b"\xfe\xff\xdd\xe0"  # (FFFE,E0DD), here with a representation and a value: other readers stop at it
-    read = dcmread(BytesIO(buffer.getvalue() + stray + b"LO\x06\x00HIDDEN"))
+    read = dcmread(BytesIO(_saved(make_radiograph()) + stray + b"LO\x06\x00HIDDEN"))
     assert 0xFFFEE0DD in read
     deidentify(read, PSEUDONYMS, issuer="a")
     assert 0xFFFEE0DD not in dcmread(BytesIO(to_bytes(read)))
     assert stray not in to_bytes(read)
+
+
+def test_lengths_are_written_in_one_way(make_radiograph: Make) -> None:
+    dataset = make_radiograph(ViewCodeSequence=[Dataset()])
+    plain = cleaned(dataset)
+    dataset["ViewCodeSequence"].is_undefined_length = True
+    dataset.ViewCodeSequence[0].is_undefined_length_sequence_item = True
+    assert b"\xfe\xff\x0d\xe0" not in plain
+    assert cleaned(dataset) == plain
+    odd = dcmread(BytesIO(_saved(make_radiograph())))
+    odd["Columns"].is_undefined_length = True  # as a reader leaves it that met FFFFFFFF for a length
+    deidentify(odd, PSEUDONYMS, issuer="a")
+    assert dcmread(BytesIO(to_bytes(odd))).Columns == odd.Columns
 
 
 def test_says_that_and_how_it_was_done(make_radiograph: Make) -> None:
