@@ -17,7 +17,7 @@ from pydicom.pixels.processing import apply_color_lut
 from osler.deid.options import BurnedIn
 from osler.deid.rewrite import blank, each_frame
 from osler.deid.text_reader import Text, TextReader, read_closely, text_reader
-from osler.deid.text_rules import may_stay
+from osler.deid.text_rules import unwanted
 from osler.deid.text_screen import Box, Grey, busy_places
 from osler.dicom.identifiers import patient_identifiers
 from osler.dicom.refusals import attempt, from_pixel_error, refusal, refusing
@@ -132,8 +132,7 @@ def judge_pixels(
                 found = read_closely(reader, view, places)
             else:
                 found = reader.read(_without(view, boxes)) if places else []
-            unwanted = [text for text in found if not may_stay(text, view.shape, identifiers)]
-            boxes |= dict.fromkeys(_wider(text, view) for text in unwanted)
+            boxes |= dict.fromkeys(_wider(text, view) for text in unwanted(found, view.shape, identifiers))
         if boxes and first_only:
             break
     return Judgement(judged=True, boxes=tuple(boxes))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 
 from osler.deid.text_reader import Text
+from osler.deid.text_screen import overlap
 
 # What radiographers put on films. A word of six letters or more may be misread in one of them.
 _MARKERS = """
@@ -28,16 +30,44 @@ SHORT = 3  # letters and digits that name nobody: a marker and a radiographer's 
 LEGIBLE, LONG_ILLEGIBLE = 0.5, 4
 FUZZY_LENGTH = 6
 _OVERSIZED, _SURE = 0.25, 0.9  # share of the image's side
+FRAGMENT = 6  # letters and digits of a line too small to be read surely
+
+
+def unwanted(texts: Sequence[Text], shape: tuple[int, ...], identifiers: frozenset[str] = frozenset()) -> list[Text]:
+    """Return the lines of an image of a shape (H, W) that may not stay.
+
+    In a block of exposure figures, a short line of which the reader is not sure is taken for another figure: at a few
+    pixels of height EI 405 is read FL405, and 101 kV is read J01 KA.
+    """
+    figures = [text for text in texts if _FIGURE.search(_plain(text)) and may_stay(text, shape, identifiers)]
+    return [
+        text
+        for text in texts
+        if not may_stay(text, shape, identifiers)
+        and not (_is_fragment(text, identifiers) and any(_beside(text, figure) for figure in figures))
+    ]
+
+
+def _is_fragment(text: Text, identifiers: frozenset[str]) -> bool:
+    words = _plain(text)
+    return text.score < _SURE and _weight(words) <= FRAGMENT and not _repeats(words, identifiers)
+
+
+def _beside(text: Text, other: Text) -> bool:
+    """Return whether a line lies within a line and a half's height of another."""
+    reach = round(1.5 * max(text.box[2] - text.box[0], 1))
+    top, left, bottom, right = text.box
+    return overlap((top - reach, left - reach, bottom + reach, right + reach), other.box)
 
 
 def may_stay(text: Text, shape: tuple[int, ...], identifiers: frozenset[str] = frozenset()) -> bool:
-    """Return whether a line of text may stay in an image of a shape (H, W).
+    """Return whether a line of text may stay in an image of a shape (H, W), whatever stands beside it.
 
     Anatomy that the reader took for a letter stays too: a figure a quarter of the image high, or a few signs that it is
     not sure of. Whatever repeats the header's words on the patient goes, however short.
     """
-    words = unicodedata.normalize("NFKC", text.words).lower()
-    if any(word in identifiers for word in re.findall(r"[^\W_]+", words)):
+    words = _plain(text)
+    if _repeats(words, identifiers):
         return False
     weight = _weight(words)
     height, width = text.box[2] - text.box[0], text.box[3] - text.box[1]
@@ -48,6 +78,14 @@ def may_stay(text: Text, shape: tuple[int, ...], identifiers: frozenset[str] = f
     if weight <= SHORT or (text.score < LEGIBLE and weight < LONG_ILLEGIBLE):
         return True
     return _only_markers(words)
+
+
+def _plain(text: Text) -> str:
+    return unicodedata.normalize("NFKC", text.words).lower()
+
+
+def _repeats(words: str, identifiers: frozenset[str]) -> bool:
+    return any(word in identifiers for word in re.findall(r"[^\W_]+", words))
 
 
 def _weight(words: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -16,7 +17,7 @@ from osler.deid import burned_in
 from osler.deid.burned_in import clean_pixels, judge_pixels
 from osler.deid.options import BurnedIn
 from osler.deid.text_reader import Text, text_reader
-from osler.deid.text_rules import may_stay
+from osler.deid.text_rules import may_stay, unwanted
 from osler.deid.text_screen import busy_places
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -159,6 +160,18 @@ def test_which_words_may_stay(words: str, score: float, stays: bool) -> None:
 
 def test_short_names_of_the_header_may_not() -> None:
     assert not may_stay(Text("Kim", 0.9, (0, 0, 10, 40)), (200, 200), frozenset({"kim"}))
+
+
+def test_a_fragment_among_exposure_figures_is_taken_for_a_figure() -> None:
+    figure = Text("101 kV", 0.95, (100, 20, 110, 60))
+    below = Text("FL405", 0.82, (112, 20, 120, 46))
+    assert unwanted([figure, below], (384, 384)) == []
+    assert unwanted([below], (384, 384)) == [below]
+    far = replace(below, box=(300, 20, 308, 46))
+    surely, longer = replace(below, words="Smith", score=0.97), replace(below, words="Sotuna Ise")
+    for text in (far, surely, longer):
+        assert unwanted([figure, text], (384, 384)) == [text]
+    assert unwanted([figure, below], (384, 384), frozenset({"fl405"})) == [below]
 
 
 def test_the_screen_passes_smooth_images_and_stops_text() -> None:
