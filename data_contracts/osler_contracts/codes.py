@@ -101,6 +101,7 @@ class Code(StrEnum):
     UNKNOWN_PATIENT = "unknown-patient"
     UNKNOWN_PSEUDONYM = "unknown-pseudonym"
     UNKNOWN_STUDY = "unknown-study"
+    UNKNOWN_TASK = "unknown-task"
     USAGE = "usage"
     WORKSPACE_INVALID = "workspace-invalid"
     WORKSPACE_OCCUPIED = "workspace-occupied"

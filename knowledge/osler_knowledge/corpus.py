@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib import resources
 from importlib.resources.abc import Traversable
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+from osler_knowledge.tasks import DEFAULT_TASK, starter_file
 
 if TYPE_CHECKING:
     from spacy.tokens import Span
@@ -104,16 +104,16 @@ def parse_entry(text: str, name: str) -> Entry:
         raise _invalid(f"The front matter of the entry {name} cannot be read ({type(error).__name__}).") from error
 
 
-def load_corpus(folder: Path | None = None) -> Corpus:
-    """Load every Markdown entry of a folder; by default the chest entries that the package ships.
+def load_corpus(folder: Path | None = None, task: str = DEFAULT_TASK) -> Corpus:
+    """Load every Markdown entry of a folder; by default the entries that the package ships for a task.
 
     Raises:
         OslerError: `source-missing` where the folder does not exist, `corpus-invalid` where it has no entry, an entry
-            cannot be read or two share an identifier.
+            cannot be read or two share an identifier, `unknown-task`.
     """
     if folder is not None and not folder.is_dir():
         raise OslerError(Code.SOURCE_MISSING, f"There is no folder {folder}.", "Name a folder of Markdown entries.")
-    root: Traversable = folder or resources.files("osler_knowledge").joinpath("corpora", "chest")
+    root: Traversable = folder or starter_file(task, "corpora")
     files = sorted((one for one in root.iterdir() if one.name.endswith(".md")), key=lambda one: one.name)
     entries = sorted((_read(file) for file in files), key=lambda entry: entry.id)
     if not entries:

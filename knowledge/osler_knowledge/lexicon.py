@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from importlib import resources
 from typing import Any
 
 import yaml
 
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+from osler_knowledge.tasks import DEFAULT_TASK, starter_file
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,11 @@ def _tuples(record: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
 
 
-@lru_cache(maxsize=1)
-def starter_lexicon() -> Lexicon:
-    """Return the lexicon of chest radiographs that the package ships."""
-    return Lexicon.from_yaml(resources.files("osler_knowledge").joinpath("lexicon.yaml").read_text(encoding="utf-8"))
+@lru_cache(maxsize=8)
+def starter_lexicon(task: str = DEFAULT_TASK) -> Lexicon:
+    """Return the lexicon that the package ships for a task; see `osler_knowledge.tasks`.
+
+    Raises:
+        OslerError: `unknown-task`.
+    """
+    return Lexicon.from_yaml(starter_file(task, "lexicons", ".yaml").read_text(encoding="utf-8"))

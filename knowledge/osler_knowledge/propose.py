@@ -13,6 +13,7 @@ from osler_knowledge.language import GAP, PhraseFinder, english, normalise
 from osler_knowledge.lexicon import Lexicon, Observation, starter_lexicon
 from osler_knowledge.prior import cite, read_prior
 from osler_knowledge.retrieval import Retriever
+from osler_knowledge.tasks import DEFAULT_TASK
 
 RETRIEVED = 50
 DOCUMENTS_A_QUERY = 10
@@ -132,7 +133,7 @@ def build_bank(
     lexicon: Lexicon | None = None,
     *,
     retriever: Retriever | None = None,
-    name: str = "chest-radiograph",
+    task: str = DEFAULT_TASK,
     version: str = "1",
     limit: int = LARGEST_BANK,
 ) -> ConceptBank:
@@ -142,12 +143,12 @@ def build_bank(
         corpus: The text; by default the starter corpus.
         lexicon: The observations that may become concepts, and the findings.
         retriever: An index of the same corpus, where one is at hand.
-        name: Name of the bank.
+        task: Names the bank, and the starter corpus and lexicon where none is given.
         version: Its version.
         limit: The largest number of concepts.
     """
-    corpus = corpus or (retriever.corpus if retriever else load_corpus())
-    lexicon = lexicon or starter_lexicon()
+    corpus = corpus or (retriever.corpus if retriever else load_corpus(task=task))
+    lexicon = lexicon or starter_lexicon(task)
     prior = read_prior(corpus, lexicon)
     order = {one.id: place for place, one in enumerate(lexicon.observations)}
     proposals = Proposer(retriever or Retriever(corpus), lexicon).run(limit)
@@ -165,4 +166,4 @@ def build_bank(
         )
         for one in sorted(proposals, key=lambda one: order[one.observation.id])
     )
-    return ConceptBank(name, version, lexicon.modality, lexicon.finding_ids, concepts)
+    return ConceptBank(task, version, lexicon.modality, lexicon.finding_ids, concepts)

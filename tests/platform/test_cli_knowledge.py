@@ -23,12 +23,12 @@ def failure(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
     return str(json.loads(capsys.readouterr().out)["error"]["code"])
 
 
-def test_build_then_check_show_and_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_propose_then_check_show_and_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = ("--workspace", tmp_path / "w")
-    built = answer(capsys, "build", *place)
-    bank = tmp_path / "w" / "knowledge" / "bank.json"
+    built = answer(capsys, "propose", *place)
+    bank = tmp_path / "w" / "knowledge" / "chest-radiograph.json"
     assert built["concepts"] == built["with_citation"] == len(json.loads(bank.read_text())["concepts"])
-    assert answer(capsys, "build", "--out", tmp_path / "again.json")["digest"] == built["digest"]
+    assert answer(capsys, "propose", "--out", tmp_path / "again.json")["digest"] == built["digest"]
     assert answer(capsys, "check", bank)["digest"] == built["digest"]
     shown = answer(capsys, "show", "kerley_b_lines", *place)
     assert "Kerley" in str(shown["citation"])
@@ -39,15 +39,15 @@ def test_build_then_check_show_and_search(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_text_for_people_has_the_passage_and_the_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["knowledge", "build", "--out", str(tmp_path / "bank.json")]) == 0
+    assert main(["knowledge", "propose", "--out", str(tmp_path / "bank.json")]) == 0
     assert "Not clinically reviewed" in capsys.readouterr().out
     assert main(["knowledge", "show", "pacemaker", "--bank", str(tmp_path / "bank.json")]) == 0
     assert "neither pneumonia" in capsys.readouterr().out
 
 
 def test_bad_input_has_its_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bank = tmp_path / "bank.json"
-    answer(capsys, "build", "--out", bank)
+    bank = tmp_path / "chest-radiograph.json"
+    answer(capsys, "propose", "--out", bank)
     assert failure(capsys, "show", "phantasm", "--bank", bank) == Code.UNKNOWN_CONCEPT
     record = json.loads(bank.read_text())
     record["concepts"][0] |= {"id": "phantasm", "terms": []}
@@ -56,6 +56,6 @@ def test_bad_input_has_its_code(tmp_path: Path, capsys: pytest.CaptureFixture[st
     bank.write_text("{}")
     assert failure(capsys, "check", bank) == Code.BANK_INVALID
     assert failure(capsys, "check", tmp_path / "missing.json") == Code.BANK_INVALID
-    assert failure(capsys, "build", "--corpus", tmp_path / "nowhere", "--out", bank) == Code.SOURCE_MISSING
+    assert failure(capsys, "propose", "--corpus", tmp_path / "nowhere", "--out", bank) == Code.SOURCE_MISSING
     (tmp_path / "empty").mkdir()
     assert failure(capsys, "search", "x", "--corpus", tmp_path / "empty") == Code.CORPUS_INVALID

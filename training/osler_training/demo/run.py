@@ -114,7 +114,7 @@ def run_demo(workspace: Workspace, recipe: DemoRecipe, *, workers: int, progress
     with watch.step("concept bank"):
         progress("building the concept bank from the corpus")
         bank = build_bank()
-        bank.save(workspace.knowledge / "bank.json")
+        bank.save(workspace.knowledge / f"{bank.name}.json")
     with watch.step("encoding"):
         progress("reading and encoding the images")
         setting = read_setting(workspace, recipe, bank, workers=workers)
