@@ -86,7 +86,8 @@ def large_table(headers: list[Path], rows: int) -> pd.DataFrame:
     good = header_table([{"key": "good", **GOOD}])
     parts = [read_header_csv(path) for path in headers] or [good]
     base = pd.concat([part.reindex(columns=list(COLUMNS)) for part in parts], ignore_index=True)
-    base = base.fillna({name: value for name, value in good.iloc[0].items() if value is not None})
+    values = {name: value for name, value in good.iloc[0].items() if value is not None}
+    base = base.astype({name: object for name in values if base[name].isna().all()}).fillna(values)
     table = base.iloc[np.arange(rows) % len(base)].set_axis(pd.Index([f"row {n}" for n in range(rows)], name="key"))
     names = [f"1.2.826.0.1.3680043.8.498.{number}" for number in range(rows)]
     table["sop_instance_uid"] = [f"{name}.1" for name in names]
