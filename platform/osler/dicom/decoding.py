@@ -15,6 +15,7 @@ from pydicom.pixels.utils import iter_pixels, pixel_array
 from pydicom.uid import JPEG2000TransferSyntaxes, JPEGTransferSyntaxes
 
 from osler.dicom.codestream import read_codestream
+from osler.dicom.complaints import listening
 from osler.dicom.decoders import NATIVE, decoder_label, decoder_plugin
 from osler.dicom.pixel_format import check_format, frame_count
 from osler.dicom.refusals import from_pixel_error, refusal, refusing
@@ -72,9 +73,23 @@ def decode(dataset: Dataset, frame: int | None = 0) -> NDArray[Any]:
 
 
 def check_decodable(dataset: Dataset) -> Checked:
-    """Decode every frame, one at a time; raises as `decode`."""
+    """Decode every frame, one at a time, by two decoders where one of them would pass over damage; raises as `decode`.
+
+    Meant for worker processes, whose standard error stream it listens to while it decodes JPEG.
+    """
     check_format(dataset)
     chosen = decoder_for(dataset)
+    if dataset.file_meta.TransferSyntaxUID not in JPEGTransferSyntaxes:
+        return Checked(chosen, _check_frames(dataset, chosen))
+    with listening() as damage_was_told:
+        only = _check_frames(dataset, chosen)
+        if damage_was_told():
+            raise refusal(Code.PIXELS_UNDECODABLE, "A compressed frame is damaged: its data end early, or too late.")
+    return Checked(chosen, only)
+
+
+def _check_frames(dataset: Dataset, chosen: Decoder) -> NDArray[Any] | None:
+    """Decode every frame; returns what `Checked.only` is."""
     decoded, only = 0, None
     keep = frame_count(dataset) == 1 and int(dataset.get("SamplesPerPixel") or 1) == 1
     with refusing(from_pixel_error):
@@ -87,7 +102,7 @@ def check_decodable(dataset: Dataset) -> Checked:
             only = _reposition(dataset, pixels) if keep else None
     if decoded != frame_count(dataset):
         raise refusal(Code.PIXELS_UNDECODABLE, "The pixel data holds another number of frames than the header says.")
-    return Checked(chosen, only)
+    return only
 
 
 def _second_opinion(dataset: Dataset, chosen: Decoder) -> Iterator[NDArray[Any]] | None:
