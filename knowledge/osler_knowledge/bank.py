@@ -1,119 +1,62 @@
-"""The concept bank: concepts with a question, a citation, a region and a prior for each finding."""
+"""The concept bank: concepts with a question, a citation, a region and a prior for each finding.
+
+A version is what a model can be fitted on: another wording, phrase, passage or prior, a concept added or retired, makes the
+next one. Acceptance, codes and figures change no model: they enter the history under the version that they speak of.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+from osler_knowledge.concept import STRICT, Citation, Concept, PriorEvidence, check_line, invalid
+from osler_knowledge.history import Change, check_history
 
-FORMAT = "osler-bank/1"
-STATUSES = ("proposed", "accepted", "retired")
+__all__ = ["Change", "Citation", "Concept", "ConceptBank", "PriorEvidence"]
 
-
-def _invalid(message: str) -> OslerError:
-    return OslerError(Code.BANK_INVALID, message, "Correct the bank's file, or build it again with `osler knowledge`.")
-
-
-@dataclass(frozen=True)
-class Citation:
-    """A verbatim passage of a corpus entry.
-
-    Attributes:
-        entry: Identifier of the entry.
-        title: Its title.
-        passage: The passage, verbatim.
-        start: Character offset of the passage in the entry's text.
-        end: Offset of its end.
-        references: The bibliographic references that the entry rests on.
-    """
-
-    entry: str
-    title: str
-    passage: str
-    start: int
-    end: int
-    references: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.end - self.start != len(self.passage):
-            raise _invalid(f"The passage of entry {self.entry!r} does not fit its offsets {self.start} to {self.end}.")
-
-
-@dataclass(frozen=True)
-class PriorEvidence:
-    """What the text says of one finding and one concept: +1 speaks for, -1 against, 0 neither."""
-
-    value: int
-    confidence: float
-    citation: Citation | None = None
-
-    def __post_init__(self) -> None:
-        if self.value not in (-1, 0, 1) or not 0.0 <= self.confidence <= 1.0:
-            raise _invalid(
-                f"A prior is -1, 0 or 1 with a confidence in [0, 1], got {self.value} and {self.confidence}."
-            )
-
-
-@dataclass(frozen=True)
-class Concept:
-    """One concept that can be asked of an image.
-
-    Attributes:
-        id: Stable identifier (snake case).
-        name: Name as a reader says it.
-        question: The yes/no question.
-        region: Anatomical region where it shows.
-        citation: The passage that the question rests on.
-        prior: Evidence by finding; a finding that is not a key is unknown.
-        terms: Phrases that report it in prose ("a ... b" has a gap; see `osler_knowledge.language`).
-        absent_terms: Phrases that report its absence without a negation, such as "heart size ... normal".
-        query: The query that led to it; empty where a person wrote it.
-        status: `proposed`, `accepted` or `retired`.
-    """
-
-    id: str
-    name: str
-    question: str
-    region: str
-    citation: Citation
-    prior: dict[str, PriorEvidence]
-    terms: tuple[str, ...] = ()
-    absent_terms: tuple[str, ...] = ()
-    query: str = ""
-    status: str = "proposed"
-
-    def __post_init__(self) -> None:
-        if not self.id.isidentifier() or self.id != self.id.lower():
-            raise _invalid(f"A concept's identifier is snake case, got {self.id!r}.")
-        if self.status not in STATUSES:
-            raise _invalid(f"The status of {self.id!r} is one of {', '.join(STATUSES)}, got {self.status!r}.")
-        if not all(term.strip() and term.count(" ... ") <= 1 for term in (*self.terms, *self.absent_terms)):
-            raise _invalid(f"A phrase of {self.id!r} is empty or has more than one gap.")
+FORMAT = "osler-bank/2"
+FORMER = "osler-bank/1"  # without history, codes and figures: read as the same version, with the same digest
+LARGEST = 64 << 20  # bytes of a bank's file
 
 
 @dataclass(frozen=True)
 class ConceptBank:
-    """Concepts in a fixed order, with the findings that their prior speaks of. Concept vectors belong to the bottleneck."""
+    """Concepts in a fixed order, with the findings that their prior speaks of. Concept vectors belong to the bottleneck.
+
+    Attributes:
+        name: Name of the bank, such as its task.
+        version: Number of the version, from 1 on; it only goes up.
+        modality: The kind of image.
+        findings: What the priors speak of.
+        concepts: The concepts; a retired one stays, so that its history can be read.
+        history: What was done to the bank, oldest first; nothing is taken out of it.
+    """
+
+    __pydantic_config__ = STRICT
 
     name: str
-    version: str
+    version: int
     modality: str
     findings: tuple[str, ...]
     concepts: tuple[Concept, ...]
+    history: tuple[Change, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        for text, what in ((self.name, "name of a bank"), *((one, "name of a finding") for one in self.findings)):
+            check_line(text, what)
         doubled = {one for one in self.ids if self.ids.count(one) > 1}
         if doubled:
-            raise _invalid(f"Concepts appear more than once: {', '.join(sorted(doubled))}.")
+            raise invalid(f"Concepts appear more than once: {', '.join(sorted(doubled))}.")
         strangers = {finding for concept in self.concepts for finding in concept.prior} - set(self.findings)
         if strangers:
-            raise _invalid(f"Priors name findings that the bank does not list: {', '.join(sorted(strangers))}.")
+            raise invalid(f"Priors name findings that the bank does not list: {', '.join(sorted(strangers))}.")
+        check_history(self.history, self.version, set(self.ids))
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -143,7 +86,7 @@ class ConceptBank:
         """
         missing = [name for name in classes if name not in self.findings]
         if missing:
-            raise _invalid(
+            raise invalid(
                 f"The bank {self.name!r} has no finding {', '.join(missing)}; it has {', '.join(self.findings)}."
             )
         return tuple(
@@ -152,8 +95,14 @@ class ConceptBank:
         )
 
     def subset(self, concept_ids: Sequence[str]) -> ConceptBank:
-        """Return the bank with these concepts only, in the order given."""
-        return replace(self, concepts=tuple(self.concept(one) for one in concept_ids))
+        """Return the bank with these concepts only, in the order given, and what the history says of them."""
+        kept = tuple(self.concept(one) for one in concept_ids)
+        history = tuple(one for one in self.history if not one.concept or one.concept in set(concept_ids))
+        return replace(self, concepts=kept, history=history)
+
+    def in_use(self) -> ConceptBank:
+        """Return the bank without the concepts that were retired: what a model is fitted on."""
+        return self.subset([one.id for one in self.concepts if one.status != "retired"])
 
     def to_json(self) -> str:
         """Return canonical JSON: the same bank gives the same text."""
@@ -161,25 +110,44 @@ class ConceptBank:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        """SHA-256 of what a model can depend on; acceptance, codes, figures and history leave it as it is.
+
+        Written as a bank of the former format was, so that its models still recognise it.
+        """
+        content = {
+            "format": FORMER,
+            "name": self.name,
+            "version": str(self.version),
+            "modality": self.modality,
+            "findings": self.findings,
+            "concepts": [concept.content() for concept in self.concepts],
+        }
+        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def same_content(self, other: ConceptBank) -> bool:
+        """Return whether a model could not tell the two apart, whatever their versions."""
+        return replace(self, version=other.version, history=()).digest == other.digest
 
     @classmethod
     def from_json(cls, text: str) -> ConceptBank:
-        """Read a bank.
+        """Read a bank, of this format or of the former one.
 
         Raises:
-            OslerError: `bank-invalid` where the text is not a bank.
+            OslerError: `bank-invalid` where the text is not a bank; the message says where it fails the schema.
         """
+        from osler_knowledge.schema import validated
+
         try:
             record = json.loads(text)
-            if record.pop("format") != FORMAT:
-                raise _invalid(f"The format of the bank is not {FORMAT}.")
-            record["findings"] = tuple(record["findings"])
-            record["concepts"] = tuple(_concept(one) for one in record["concepts"])
-            return cls(**record)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _invalid(f"The text is not a concept bank ({type(error).__name__}).") from error
+            written = record.pop("format")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise invalid(f"The text is not a concept bank ({type(error).__name__}).") from error
+        if written == FORMER:
+            record = _brought_up(record)
+        elif written != FORMAT:
+            raise invalid(f"The format of the bank is neither {FORMAT} nor {FORMER}.")
+        return validated(record)
 
     def save(self, path: Path) -> None:
         """Write the bank; what was at `path` stays until the whole new text is on the disk."""
@@ -191,24 +159,18 @@ class ConceptBank:
     def load(cls, path: Path) -> ConceptBank:
         """Read the bank at `path`; see `from_json`."""
         try:
+            if path.stat().st_size > LARGEST:
+                raise invalid(f"The file {path} has more than {LARGEST >> 20} MB: it is no concept bank.")
             return cls.from_json(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise _invalid(f"There is no bank at {path}.") from error
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise invalid(f"There is no bank at {path}.") from error
         except UnicodeDecodeError as error:
-            raise _invalid(f"The file {path} is not UTF-8 text.") from error
+            raise invalid(f"The file {path} is not UTF-8 text.") from error
 
 
-def _citation(record: dict[str, Any] | None) -> Citation | None:
-    return None if record is None else Citation(**{**record, "references": tuple(record.get("references", ()))})
-
-
-def _concept(record: dict[str, Any]) -> Concept:
-    citation = _citation(record["citation"])
-    if citation is None:
-        raise _invalid(f"The concept {record.get('id')!r} has no citation.")
-    prior = {
-        finding: PriorEvidence(**{**evidence, "citation": _citation(evidence.get("citation"))})
-        for finding, evidence in record["prior"].items()
-    }
-    phrases = {key: tuple(record.get(key, ())) for key in ("terms", "absent_terms")}
-    return Concept(**{**record, **phrases, "citation": citation, "prior": prior})
+def _brought_up(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a bank of the former format as this one has it: versions were texts."""
+    version = record.get("version")
+    if not (isinstance(version, str) and version.isascii() and version.isdigit() and len(version) < 10):
+        raise invalid("The version of a bank of the former format is a whole number.")
+    return {**record, "version": int(version)}

@@ -8,6 +8,7 @@ from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_knowledge.bank import Citation, ConceptBank
 from osler_knowledge.corpus import Corpus
+from osler_knowledge.diff import differences, in_short, told
 from osler_knowledge.lexicon import Lexicon
 
 
@@ -57,4 +58,55 @@ def _citations(bank: ConceptBank) -> Iterator[tuple[str, Citation]]:
 def _invalid(message: str) -> OslerError:
     return OslerError(
         Code.BANK_INVALID, message, "Name the corpus that the bank was built from with --corpus, or build it again."
+    )
+
+
+def require_line_of_descent(old: ConceptBank, new: ConceptBank) -> None:
+    """Require that a bank continues another: the same history, and then perhaps more of it.
+
+    Raises:
+        OslerError: `bank-mismatch`; versions only go up, and no step of a history is lost.
+    """
+    continues = new.history[: len(old.history)] == old.history and new.version >= old.version
+    if continues and (new.version > old.version or new.same_content(old)):
+        return
+    lost = len(old.history) - _shared(old, new)
+    raise OslerError(
+        Code.BANK_MISMATCH,
+        f"Version {new.version} does not follow version {old.version} of the bank {old.name!r}: "
+        + (f"{lost} steps of its history would be lost." if lost else "the same version says something else."),
+        "Import it as another task, or carry the steps over by hand and propose again.",
+    )
+
+
+def _shared(old: ConceptBank, new: ConceptBank) -> int:
+    """Return how many steps the two have in common from the beginning."""
+    return next(
+        (number for number, (one, other) in enumerate(zip(old.history, new.history, strict=False)) if one != other),
+        min(len(old.history), len(new.history)),
+    )
+
+
+def require_model_of(model: ConceptBank, bank: ConceptBank) -> None:
+    """Require that a model was fitted on just this bank; a model has the concepts that could be grounded.
+
+    Args:
+        model: The bank inside the model.
+        bank: The bank that it shall be used with.
+
+    Raises:
+        OslerError: `bank-mismatch`, with what changed since.
+    """
+    known = [one for one in model.ids if one in bank.ids]
+    theirs = bank.subset(known)
+    if bank.name == model.name and bank.version == model.version and theirs.digest == model.digest:
+        return
+    since = [told(one) for one in bank.history if one.version > model.version] if bank.name == model.name else []
+    changed = since or differences(model, theirs) or differences(model, bank)
+    raise OslerError(
+        Code.BANK_MISMATCH,
+        f"The model was fitted on version {model.version} of the bank {model.name!r} and this is version {bank.version}"
+        + (f" of {bank.name!r}" if bank.name != model.name else "")
+        + f". {in_short(changed) or 'They have no concept in common.'}",
+        "Fit the model again on this version, or use the version that it was fitted on.",
     )

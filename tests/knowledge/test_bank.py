@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_knowledge.bank import Citation, Concept, ConceptBank, PriorEvidence
+from osler_knowledge.bank import LARGEST, Citation, Concept, ConceptBank, PriorEvidence
 from osler_knowledge.check import check_citations, check_concepts
 from osler_knowledge.corpus import Corpus
 from osler_knowledge.lexicon import Lexicon
+from osler_knowledge.schema import SHIPPED, json_schema
 
 HERE = Citation("entry", "Title", "words", 3, 8, ("Book",))
 
@@ -24,7 +28,7 @@ def concept(name: str = "septal", **changes: object) -> Concept:
 
 
 def tiny(*concepts: Concept) -> ConceptBank:
-    return ConceptBank("tiny", "1", "chest radiograph", ("heart_failure", "pneumonia"), concepts or (concept(),))
+    return ConceptBank("tiny", 1, "chest radiograph", ("heart_failure", "pneumonia"), concepts or (concept(),))
 
 
 def test_a_bank_survives_the_disk(tmp_path: Path, bank: ConceptBank) -> None:
@@ -78,7 +82,7 @@ def test_spoiled_banks_are_refused(spoil: object) -> None:
     assert caught.value.code == Code.BANK_INVALID
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"[" * 100_000, b'{"format": 3}', b"\0"])
 def test_files_that_are_no_bank_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bank.json").write_bytes(content)
     for path in (tmp_path / "bank.json", tmp_path / "missing.json", tmp_path):
@@ -102,3 +106,46 @@ def test_a_passage_that_was_touched_is_noticed(bank: ConceptBank, corpus: Corpus
         with pytest.raises(OslerError, match=first.id) as caught:
             check_citations(spoiled, corpus)
         assert caught.value.code == Code.BANK_INVALID
+
+
+def test_the_former_format_is_read_with_the_digest_that_its_models_know(bank: ConceptBank) -> None:
+    record = json.loads(tiny().to_json())
+    for name in ("history",):
+        record.pop(name)
+    for one in record["concepts"]:
+        one.pop("codes"), one.pop("figures")
+        for citation in (one["citation"], *(held["citation"] for held in one["prior"].values())):
+            citation.pop("edition"), citation.pop("licence"), citation.pop("section")
+        for held in one["prior"].values():
+            held.pop("evidence"), held.pop("by"), held.pop("reason")
+    former = json.dumps(record | {"format": "osler-bank/1", "version": "1"}, indent=1, sort_keys=True) + "\n"
+    again = ConceptBank.from_json(former)
+    assert again == tiny()
+    assert again.digest == hashlib.sha256(former.encode()).hexdigest()
+    with pytest.raises(OslerError, match="whole number"):
+        ConceptBank.from_json(former.replace('"version": "1"', '"version": "1.2"'))
+
+
+def test_the_schema_that_is_shipped_is_the_one_that_banks_are_held_to(bank: ConceptBank) -> None:
+    shipped = json.loads(resources.files("osler_knowledge").joinpath(SHIPPED).read_text(encoding="utf-8"))
+    assert shipped == json.loads(json.dumps(json_schema()))
+    validator = jsonschema.Draft202012Validator(shipped)
+    validator.validate(json.loads(bank.to_json()))
+    record = json.loads(tiny().to_json())
+    for spoil in (lambda: record.update(stranger=1), lambda: record["concepts"][0]["citation"].update(start="3")):
+        spoil()
+        assert not validator.is_valid(record)
+
+
+def test_the_message_says_where_a_file_fails_the_schema() -> None:
+    record = json.loads(tiny().to_json())
+    record["concepts"][0]["citation"]["start"] = "three"
+    with pytest.raises(OslerError, match=r"concepts\.0\.citation\.start"):
+        ConceptBank.from_json(json.dumps(record))
+
+
+def test_a_file_too_large_for_a_bank_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "bank.json").open("wb") as stream:
+        stream.truncate(LARGEST + 1)
+    with pytest.raises(OslerError, match="64 MB"):
+        ConceptBank.load(tmp_path / "bank.json")

@@ -40,7 +40,7 @@ def _bank(count: int) -> ConceptBank:
         )
         for number in range(count)
     )
-    return ConceptBank("test", "1", "DX", CLASSES, concepts)
+    return ConceptBank("test", 1, "DX", CLASSES, concepts)
 
 
 def _pipeline(width: int, count: int = 5, seed: int = 0, encoder: OpenClipEncoder | None = None) -> Pipeline:

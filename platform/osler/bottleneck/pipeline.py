@@ -18,6 +18,7 @@ from osler.bottleneck.source import SourceReference
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_knowledge.bank import ConceptBank
+from osler_knowledge.check import require_model_of
 
 
 def kind_of(part: Storable) -> str:
@@ -141,6 +142,15 @@ class Pipeline:
             ids=self.bank.ids,
         )
         return self.head.predict(state, Features(pooled=np.zeros((len(values), 0))))
+
+    def with_bank(self, bank: ConceptBank) -> Pipeline:
+        """Return the pipeline with what a bank knows by now of its concepts: who accepted them, codes, figures.
+
+        Raises:
+            OslerError: `bank-mismatch` where the model was fitted on another version, with what changed.
+        """
+        require_model_of(self.bank, bank)
+        return replace(self, bank=bank.subset(self.bank.ids))
 
     def with_patch(self, patch: StatePatch) -> Pipeline:
         """Return the pipeline with a patch for its site; this one stays as it is."""

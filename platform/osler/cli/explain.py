@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osler.cli.command import CommandResult, add_workspace
@@ -17,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `osler explain`."""
     parser.add_argument("study", metavar="STUDY_UID", help="a study of `osler archive list`")
     parser.add_argument("--model", required=True, metavar="NAME", help="a model of the workspace")
+    parser.add_argument(
+        "--bank", type=Path, metavar="FILE", help="explain with this bank; refused where the model was fitted on another"
+    )
     parser.add_argument("--patch", metavar="ID", help="try this patch instead of the one in force at the study's site")
     parser.add_argument("--no-patch", action="store_true", help="leave the patch in force aside")
     parser.add_argument(
@@ -31,8 +35,10 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     """Explain one study."""
     from osler.explain.service import StudyExplainer
     from osler.workspace import Workspace
+    from osler_knowledge.bank import ConceptBank
 
-    explainer = StudyExplainer(Workspace.open(arguments.workspace), arguments.model)
+    bank = ConceptBank.load(arguments.bank) if arguments.bank else None
+    explainer = StudyExplainer(Workspace.open(arguments.workspace), arguments.model, bank)
     explanation = explainer.explain(
         arguments.study,
         patched=not arguments.no_patch,

@@ -24,6 +24,7 @@ from osler.explain.explanation import Explanation
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+from osler_knowledge.bank import ConceptBank
 
 
 def model_names(workspace: Workspace) -> list[str]:
@@ -38,17 +39,19 @@ class StudyExplainer:
     Attributes:
         workspace: The workspace.
         model: Name of a model in it.
+        bank: The concept bank to explain with, where it is not the model's own; the model must be fitted on that version.
     """
 
     workspace: Workspace
     model: str
+    bank: ConceptBank | None = None
 
     @cached_property
     def pipeline(self) -> Pipeline:
         """The model.
 
         Raises:
-            OslerError: `model-invalid` or `model-hash-mismatch`.
+            OslerError: `model-invalid`, `model-hash-mismatch` or `bank-mismatch`.
         """
         if self.model not in model_names(self.workspace):
             raise OslerError(
@@ -56,7 +59,8 @@ class StudyExplainer:
                 f"The workspace has no model {self.model!r}.",
                 f"It has: {', '.join(model_names(self.workspace)) or 'none'}.",
             )
-        return load_bottleneck(self.workspace.models / self.model)
+        pipeline = load_bottleneck(self.workspace.models / self.model)
+        return pipeline.with_bank(self.bank) if self.bank else pipeline
 
     @cached_property
     def archive(self) -> Archive:

@@ -100,7 +100,7 @@ def test_grounding_is_the_librarys_logistic_regression():
     model = LogisticRegression().fit(unit, unit[:, 0] > 0)
     from osler_knowledge.bank import Citation, Concept, ConceptBank
 
-    bank = ConceptBank("t", "1", "DX", (), (Concept("only", "only", "?", "lung", Citation("e", "t", "", 0, 0), {}),))
+    bank = ConceptBank("t", 1, "DX", (), (Concept("only", "only", "?", "lung", Citation("e", "t", "", 0, 0), {}),))
     scorer = LogisticScorer(("only",), model.coef_, model.intercept_)
     state = scorer.score(Features(x), bank)
     np.testing.assert_allclose(state.static[:, 0], model.predict_proba(unit)[:, 1], atol=1e-12)

@@ -38,7 +38,7 @@ def bank_of(signs: np.ndarray, classes: Sequence[str]) -> ConceptBank:
         prior = {name: PriorEvidence(int(signs[k, c]), 1.0, cited) for k, name in enumerate(classes)}
         return Concept(IDS[c], IDS[c], f"Is concept {c} there?", "lung", cited, prior)
 
-    return ConceptBank("world", "1", "test", tuple(classes), tuple(concept(c) for c in range(C)))
+    return ConceptBank("world", 1, "test", tuple(classes), tuple(concept(c) for c in range(C)))
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def problem(encoder: OpenClipEncoder) -> Problem:
             ("large", {"small": PriorEvidence(-1, 1.0, cited), "large": PriorEvidence(1, 1.0, cited)}),
         )
     )
-    bank = ConceptBank("squares", "1", "test", CLASSES, concepts)
+    bank = ConceptBank("squares", 1, "test", CLASSES, concepts)
     seen = np.stack([reference.y == 0, reference.y == 1], axis=1).astype(float)
     return Problem(
         CLASSES, train, select, calibrate, Reference(reference.features, reference.patients, seen, seen), bank, encoder

@@ -20,7 +20,7 @@ def concept(name: str, *terms: str) -> Concept:
 
 BANK = ConceptBank(
     "b",
-    "1",
+    1,
     "radiograph",
     ("heart_failure", "pneumonia"),
     (concept("kerley_b_lines", "kerley b lines"), concept("air_bronchograms", "air bronchograms")),

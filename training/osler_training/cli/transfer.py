@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 
     recipe = load_recipe(TransferRecipe, arguments.recipe).with_encoder(arguments.encoder)
     workspace = Workspace.open(arguments.workspace)
-    bank = ConceptBank.load(arguments.bank) if arguments.bank else build_bank()
+    bank = ConceptBank.load(arguments.bank).in_use() if arguments.bank else build_bank()
     record = run_transfer(workspace, recipe, bank, workers=arguments.workers, progress=say)
     return CommandResult(
         payload=record, lines=[f"Data: {recipe.data}. Encoder: {recipe.encoder}.", *result_lines(record["results"])]

@@ -12,12 +12,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from osler.archive import Archive
+from osler.banks import BankStore
 from osler.tracking import open_tracker
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_knowledge.bank import ConceptBank
 from osler_knowledge.propose import build_bank
+from osler_knowledge.review import Reviewer
+from osler_knowledge.tasks import DEFAULT_TASK
 from osler_training.demo.experiment import PRIOR, adapt, fit_methods, read_setting
 from osler_training.demo.hospitals import REFERENCE, SOURCE, TARGET, demo_nuisance, make_and_ingest
 from osler_training.experiments.adaptation import AdaptationRecord
@@ -113,8 +116,8 @@ def run_demo(workspace: Workspace, recipe: DemoRecipe, *, workers: int, progress
         intake = make_and_ingest(workspace, recipe, workers=workers, progress=progress)
     with watch.step("concept bank"):
         progress("building the concept bank from the corpus")
-        bank = build_bank()
-        bank.save(workspace.knowledge / f"{bank.name}.json")
+        who = Reviewer("osler", f"{recipe.created}T00:00:00+00:00", "from the shipped corpus")
+        bank = BankStore(workspace, DEFAULT_TASK).propose(build_bank(), who).in_use()
     with watch.step("encoding"):
         progress("reading and encoding the images")
         setting = read_setting(workspace, recipe, bank, workers=workers)
