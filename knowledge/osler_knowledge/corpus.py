@@ -10,7 +10,7 @@ from functools import cached_property
 from importlib.resources.abc import Traversable
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -22,11 +22,33 @@ if TYPE_CHECKING:
     from spacy.tokens import Span
 
 SNIPPET_TOKENS = 120
+_LATER_FIELDS = ("edition", "source", "sections")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled part of an entry: the characters `start` to `end` of its text."""
+
+    title: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry: its text has a line a paragraph, as Markdown folds lines."""
+    """One document: its text has a line a paragraph, as Markdown folds lines.
+
+    Attributes:
+        id: Unique in its corpus.
+        title: What a citation calls it.
+        text: What is searched and cited; offsets count its characters.
+        references: Bibliographic references, ready to print.
+        licence: As the document or its collection states it; empty where neither does.
+        clinically_reviewed: Whether a clinician has read it.
+        edition: Edition or date of the document, as it states it; empty where it does not.
+        source: Collection and, where there is one, the name within it (`PubMed 123`, `textbook.pdf`).
+        sections: In reading order, without overlap; text before the first belongs to none.
+    """
 
     id: str
     title: str
@@ -34,16 +56,20 @@ class Entry:
     references: tuple[str, ...]
     licence: str
     clinically_reviewed: bool
+    edition: str = ""
+    source: str = ""
+    sections: tuple[Section, ...] = ()
 
 
 @dataclass(frozen=True)
 class Snippet:
-    """A passage of an entry: `entry.text[start:end] == text`."""
+    """A passage of an entry: `entry.text[start:end] == text`; `section` is the title of the part it stands in."""
 
     entry: str
     text: str
     start: int
     end: int
+    section: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,12 +86,18 @@ class Corpus:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over all entries: another text is another corpus."""
-        return hashlib.sha256(json.dumps([asdict(entry) for entry in self.entries]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([entry_record(entry) for entry in self.entries]).encode()).hexdigest()
 
     @cached_property
     def snippets(self) -> tuple[Snippet, ...]:
         """All snippets, in the order of entries and of reading."""
         return tuple(snippet for entry in self.entries for snippet in snippets(entry))
+
+
+def entry_record(entry: Entry) -> dict[str, Any]:
+    """Return an entry as JSON holds it; what an entry does not state is left out, so that digests outlive new fields."""
+    record = asdict(entry)
+    return {name: value for name, value in record.items() if value or name not in _LATER_FIELDS}
 
 
 def _invalid(message: str) -> OslerError:

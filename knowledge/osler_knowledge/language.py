@@ -14,40 +14,15 @@ from spacy.language import Language
 from spacy.matcher import Matcher, PhraseMatcher
 from spacy.tokens import Doc
 
+from osler_knowledge.words import normalise
+
+__all__ = ["GAP", "LONGEST_GAP", "Found", "PhraseFinder", "blank_english", "english", "normalise"]
+
 GAP = " ... "
 LONGEST_GAP = 6
 # A phrase with a gap does not run across a clause, nor past a word that turns it round.
 _GAP_STOPS = [",", ";", ".", "(", ")", "but", "with", "without", "while", "although", "normal", "clear"]
 _GAP_STOPS += ["unremarkable", "aorta", "aortic", "no", "which", "there", "seen", "than", "base", "apex"]
-_SPELLING = (
-    (re.compile(r"oedema"), "edema"),
-    (re.compile(r"haemo"), "hemo"),
-    (re.compile(r"tumour"), "tumor"),
-    (re.compile(r"orthopnoea"), "orthopnea"),
-    (re.compile(r"calibre$"), "caliber"),
-    (re.compile(r"([a-z]{3})is(ed|ing|ation)$"), r"\1iz\2"),
-    (re.compile(r"(favo|colo|vapo)ur"), r"\1r"),
-    (re.compile(r"grey"), "gray"),
-    (re.compile(r"centre"), "center"),
-)
-_PLURALS = {"atelectases": "atelectasis", "pneumothoraces": "pneumothorax", "apices": "apex", "sulci": "sulcus"}
-
-
-@lru_cache(maxsize=100_000)
-def normalise(word: str) -> str:
-    """Return the singular of a word in US spelling and lower case; a crude stem where English is irregular."""
-    word = word.lower()
-    for pattern, replacement in _SPELLING:
-        word = pattern.sub(replacement, word)
-    if word in _PLURALS:
-        return _PLURALS[word]
-    if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
-    if word.endswith(("sses", "xes", "ches", "shes")):
-        return word[:-2]
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return word[:-1]
-    return word
 
 
 @Language.component("osler_norms")

@@ -1,0 +1,1 @@
+"""An index of text on disk: built in bounded memory, searched without loading it."""

@@ -1,0 +1,111 @@
+"""Search an index on disk: BM25 by bm25s over memory-mapped files, fused with dense vectors where asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bm25s
+import numpy as np
+from numpy.typing import NDArray
+
+from osler_knowledge.corpus import Entry
+from osler_knowledge.index.dense import Encoder, nearest, unit_vectors
+from osler_knowledge.index.documents import DocumentReader
+from osler_knowledge.index.fuse import fuse
+from osler_knowledge.index.layout import SCORES, SNIPPETS, STARTS, invalid, read_marker
+from osler_knowledge.retrieval import K1, METHOD, B, Hit, unknown_entry
+from osler_knowledge.words import terms
+
+# Compiling the scorer takes about a second, which only pays where NumPy's takes tens of milliseconds.
+COMPILE_FROM = 50_000
+FUSED_DEPTH = 50  # methods.md M1.1: k = 50 of each ranking
+
+
+class DiskIndex:
+    """A finished index, opened without loading it; a `Searcher`.
+
+    Args:
+        folder: The index.
+        corpus: Digest of the corpus that the caller means; any where None.
+        encoder: Makes a vector of the query; without it only BM25 is used.
+        encoder_name: Its name, which must be the one that the index was built with.
+
+    Raises:
+        OslerError: `index-invalid`.
+    """
+
+    def __init__(
+        self, folder: Path, corpus: str | None = None, encoder: Encoder | None = None, encoder_name: str = ""
+    ) -> None:
+        self.marker = read_marker(folder, corpus)
+        if encoder is not None and encoder_name != self.marker.encoder:
+            built = f"vectors of {self.marker.encoder!r}" if self.marker.encoder else "no vectors"
+            raise invalid(f"The index {folder.name} holds {built}, and the encoder is {encoder_name!r}.")
+        self._folder, self._encoder = folder, encoder
+        self._documents = DocumentReader(folder)
+        self._scorer = bm25s.BM25(method=METHOD, k1=K1, b=B)
+        self._scorer.nonoccurrence_array = None
+        self._scorer.scores = {
+            "data": np.load(folder / SCORES, mmap_mode="r"),
+            "indices": np.load(folder / SNIPPETS, mmap_mode="r"),
+            "indptr": np.load(folder / STARTS, mmap_mode="r"),
+            "num_docs": self.marker.snippets,
+        }
+        self._compiled = self.marker.snippets >= COMPILE_FROM
+        if self._compiled:
+            self._scorer.activate_numba_scorer()
+
+    def search(self, query: str, k: int = 10) -> list[Hit]:
+        """Return the best `k` passages; without an encoder those that share a word with the query.
+
+        A hit's score is that of BM25, or the fused one where an encoder is given. Equal scores come in the corpus's
+        order.
+        """
+        if k < 1:
+            return []
+        if self._encoder is None:
+            numbers, scores = self._best(query, k)
+            found = list(zip(numbers.tolist(), scores.tolist(), strict=True))
+        else:
+            words, _ = self._best(query, max(k, FUSED_DEPTH))
+            vector = unit_vectors(self._encoder, [query])[0]
+            near = nearest(self._folder, vector, max(k, FUSED_DEPTH))
+            found = fuse([words.tolist(), near.tolist()], k)
+        snippets = self._documents.snippets([number for number, _ in found])
+        return [Hit(snippet, score) for snippet, (_, score) in zip(snippets, found, strict=True)]
+
+    def entry(self, entry_id: str) -> Entry:
+        """Return a document with its text.
+
+        Raises:
+            OslerError: `unknown-entry`.
+        """
+        entry = self._documents.entry(entry_id)
+        if entry is None:
+            raise unknown_entry()
+        return entry
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._documents.close()
+
+    def _best(self, query: str, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return numbers and scores of the best passages that share a word with the query."""
+        numbers = self._documents.terms(terms(query))
+        if not numbers:
+            return np.zeros(0, np.int64), np.zeros(0, np.float32)
+        scores = self._scorer.get_scores_from_ids(numbers)
+        # Whatever ties with the last one is kept until the order of the corpus has decided.
+        candidates = np.flatnonzero(scores >= max(self._threshold(scores, k), np.finfo(np.float32).tiny))
+        best = candidates[np.lexsort((candidates, -scores[candidates]))[:k]]
+        return best, scores[best]
+
+    def _threshold(self, scores: NDArray[np.float32], k: int) -> float:
+        """Return the k-th highest score."""
+        if k >= len(scores):
+            return 0.0
+        if self._compiled:
+            from bm25s.numba.selection import topk
+
+            return float(topk(scores, k)[0][-1])
+        return float(np.partition(scores, len(scores) - k)[len(scores) - k])
