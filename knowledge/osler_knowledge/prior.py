@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from osler_knowledge.bank import Citation, PriorEvidence
+from osler_knowledge.concept import Citation, Evidence, PriorEvidence
 from osler_knowledge.corpus import Corpus, Entry, trimmed
 from osler_knowledge.language import GAP, Found, PhraseFinder, english
 from osler_knowledge.lexicon import Lexicon
@@ -56,6 +56,7 @@ class Statement:
     value: int
     confidence: float
     citation: Citation
+    source: Evidence = "text"
 
 
 def cite(entry: Entry, start: int, end: int) -> Citation:
@@ -159,7 +160,9 @@ class Prior:
         for_disease = [one for finding, one in evidence.items() if finding != NORMAL and one.value == 1]
         if NORMAL in self.findings and NORMAL not in evidence and for_disease:
             best = max(for_disease, key=lambda one: one.confidence)
-            evidence[NORMAL] = PriorEvidence(-1, round(best.confidence * DERIVED_SHARE, 3), best.citation)
+            evidence[NORMAL] = PriorEvidence(
+                -1, round(best.confidence * DERIVED_SHARE, 3), best.citation, best.evidence
+            )
         return evidence
 
 
@@ -171,7 +174,7 @@ def _settle(statements: list[Statement]) -> PriorEvidence:
     value = max(sorted(weights), key=lambda key: weights[key])
     best = max((one for one in statements if one.value == value), key=lambda one: one.confidence)
     share = weights[value] / sum(weights.values())
-    return PriorEvidence(value, round(best.confidence * share, 3), best.citation)
+    return PriorEvidence(value, round(best.confidence * share, 3), best.citation, best.source)
 
 
 @lru_cache(maxsize=4)

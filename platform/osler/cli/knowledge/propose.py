@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import time
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osler.cli.command import CommandResult, say
 from osler.cli.knowledge.common import INDEX_FOLDER, add_action, bank_file, kept, load
+from osler.cli.knowledge.proposers import add_server_arguments, open_talk
 
 if TYPE_CHECKING:
     from osler_knowledge.bank import Concept, ConceptBank
     from osler_knowledge.corpus import Corpus
+    from osler_knowledge.propose import Proposed
 
 _SIGNS = {1: "for", 0: "neither", -1: "against"}
 
@@ -19,6 +24,7 @@ _SIGNS = {1: "for", 0: "neither", -1: "against"}
 def declare(actions: Any) -> None:
     """Declare the three actions."""
     propose = add_action(actions, "propose", "build a bank from a corpus", _propose)
+    add_server_arguments(propose)
     propose.add_argument("--out", type=Path, metavar="FILE", help="where to write the bank (default: in the workspace)")
     show = add_action(actions, "show", "show one concept: question, passage and prior", _show)
     show.add_argument("concept", metavar="CONCEPT")
@@ -28,27 +34,82 @@ def declare(actions: Any) -> None:
 
 
 def _propose(arguments: argparse.Namespace) -> CommandResult:
+    from osler.banks import BankStore
     from osler.workspace import Workspace
-    from osler_knowledge.propose import build_bank
+    from osler_knowledge.history import now
+    from osler_knowledge.propose import propose_bank
     from osler_knowledge.retrieval import Retriever
+    from osler_knowledge.review import Reviewer
 
     corpus = load(arguments)
     say(f"Reading {len(corpus.entries)} entries.")
-    if arguments.out:
-        bank, path = build_bank(corpus, task=arguments.task), arguments.out
-        path.parent.mkdir(parents=True, exist_ok=True)
+    store = None if arguments.out else BankStore(Workspace.open(arguments.workspace, create=True), arguments.task)
+    if store is None:
+        retriever = Retriever(corpus)
     else:
-        folder = Workspace.open(arguments.workspace, create=True).knowledge
-        bank, path = (
-            build_bank(retriever=Retriever.open(corpus, folder / INDEX_FOLDER / arguments.task), task=arguments.task),
-            folder / bank_file(arguments.task),
-        )
-    bank.save(path)
+        retriever = Retriever.open(corpus, store.workspace.knowledge / INDEX_FOLDER / arguments.task)
+    talk = open_talk(arguments, retriever)
+    begin = time.perf_counter()
+    proposed = propose_bank(
+        retriever,
+        propose=talk.propose if talk else None,
+        prior_of=talk.prior if talk else None,
+        task=arguments.task,
+    )
+    seconds = time.perf_counter() - begin
+    if store is None:
+        bank, path = proposed.bank, arguments.out
+        path.parent.mkdir(parents=True, exist_ok=True)
+        bank.save(path)
+    else:
+        fresh = _with_the_rest(proposed, store.load() if store.exists() else None)
+        bank, path = store.propose(fresh, Reviewer("osler", now(), f"from {len(corpus.entries)} entries")), store.path
     evidence = sum(len(concept.prior) for concept in bank.concepts)
     payload = {"bank": str(path), "concepts": len(bank.concepts), "with_citation": len(bank.concepts)}
     payload |= {"digest": bank.digest, "entries": len(corpus.entries), "prior_values": evidence}
-    line = f"{len(bank.concepts)} concepts, each with its passage, and {evidence} prior values: {path}"
-    return CommandResult(payload, [line, _reviewed(corpus)])
+    payload |= {"seconds": round(seconds, 2), "queries": proposed.queries, "dropped": _dropped(proposed)}
+    payload |= {"contradictions": [list(pair) for pair in proposed.conflicts]}
+    payload |= {"server": talk.payload(proposed)} if talk else {}
+    lines = [
+        f"{len(bank.concepts)} concepts, each with its passage, and {evidence} prior values: {path}",
+        f"{proposed.queries} queries in {seconds:.1f} s.",
+        *_drop_lines(proposed),
+        *(f"The text contradicts itself on {sign} and {finding}." for sign, finding in proposed.conflicts),
+        *(talk.lines(proposed) if talk else []),
+        _reviewed(corpus),
+    ]
+    return CommandResult(payload, lines)
+
+
+def _with_the_rest(proposed: Proposed, held: ConceptBank | None) -> ConceptBank:
+    """Return the new bank; where the proposer stopped early, what it did not come to is kept from the bank held."""
+    fresh = proposed.bank
+    if not proposed.stopped or held is None:
+        return fresh
+    rest = tuple(one for one in held.concepts if one.id not in fresh.ids)
+    findings = tuple(dict.fromkeys((*fresh.findings, *held.findings)))
+    return replace(fresh, concepts=(*fresh.concepts, *rest), findings=findings)
+
+
+def _dropped(proposed: Proposed) -> list[dict[str, Any]]:
+    """Return what was dropped, by reason: what it was, what it collided with, and how often."""
+    drops = sorted(proposed.drops.items(), key=lambda one: (one[0].reason, one[0].name, one[0].detail))
+    return [{"name": one.name, "reason": one.reason, "with": one.detail, "times": times} for one, times in drops]
+
+
+def _drop_lines(proposed: Proposed) -> list[str]:
+    """Return a line for each reason: how many were dropped, and which."""
+    named: dict[str, dict[str, None]] = {}
+    times: Counter[str] = Counter()
+    for one in sorted(proposed.drops, key=lambda drop: (drop.name, drop.detail)):
+        told = f"{one.name} ({one.detail})" if one.detail else one.name
+        named.setdefault(one.reason, {})[told] = None
+        times[one.reason] += proposed.drops[one]
+    lines = []
+    for reason, names in sorted(named.items()):
+        told = ", ".join(name for name in names if name)
+        lines.append(f"Dropped, {reason}: {times[reason]} times" + (f"; {told}" if told else ""))
+    return lines
 
 
 def _reviewed(corpus: Corpus) -> str:

@@ -1,0 +1,67 @@
+"""What a proposer answers, what becomes of it, and the one interface that every proposer has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from osler_knowledge.bank import Citation
+from osler_knowledge.corpus import Entry, Snippet
+from osler_knowledge.lexicon import Observation
+
+
+class Reason(StrEnum):
+    """Why something that was proposed does not become a concept."""
+
+    NOT_VISIBLE = "not visible in the image"
+    PARAPHRASE = "a paraphrase of another concept"
+    NAMES_FINDING = "names a finding"
+    NOT_GROUNDABLE = "too rare or too common in the reports"
+    MALFORMED = "lacks a part or has a wrong one"
+    CITES_NOTHING = "cites nothing"
+    NOT_RETRIEVED = "cites a document that was not retrieved"
+    NOT_VERBATIM = "cites words that the passage does not have"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An observation with the passage that speaks of it.
+
+    Attributes:
+        observation: What could be asked of an image.
+        citation: The passage, verbatim from a snippet that was retrieved.
+        about: Whether the cited entry is about the observation and does not merely mention it.
+    """
+
+    observation: Observation
+    citation: Citation
+    about: bool = False
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A candidate that passed the filters: the query that led to it, the documents retrieved, and the passage."""
+
+    observation: Observation
+    query: str
+    retrieved: tuple[str, ...]
+    citation: Citation
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A candidate that was dropped; `detail` names what it collided with, where there is such a thing."""
+
+    name: str
+    reason: Reason
+    detail: str = ""
+
+
+class Propose(Protocol):
+    """A proposer: for one subject and the best snippet of each retrieved document, candidates and what it dropped."""
+
+    def __call__(
+        self, query: str, snippets: Sequence[Snippet], entries: Sequence[Entry]
+    ) -> tuple[list[Candidate], list[Drop]]: ...
