@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from osler_knowledge.annotate import annotate
 from osler_knowledge.bank import ConceptBank
 from osler_knowledge.check import check_citations
 from osler_knowledge.corpus import Corpus, load_corpus
@@ -132,7 +133,9 @@ def test_every_observation_that_an_image_shows_becomes_a_cited_concept(
     assert all(concept.region and concept.terms and concept.citation.references for concept in skin_bank.concepts)
 
 
-def test_every_concept_has_an_entry_or_passage_that_names_it(skin_bank: ConceptBank, skin_lexicon: Lexicon) -> None:
+def test_the_findings_are_the_labels_of_skin_images_and_every_concept_speaks_of_some(
+    skin_bank: ConceptBank, skin_lexicon: Lexicon
+) -> None:
     assert set(skin_bank.findings) == set(LETTERS.values()) == set(skin_lexicon.finding_ids)
     assert all(concept.prior for concept in skin_bank.concepts)
 
@@ -167,3 +170,50 @@ def test_the_prior_tells_every_two_findings_apart(skin_bank: ConceptBank) -> Non
         for second in range(first):
             apart = [pair for pair in zip(rows[first], rows[second], strict=True) if set(pair) == {-1, 1}]
             assert len(apart) >= 3, (skin_bank.findings[first], skin_bank.findings[second])
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        (
+            "Asymmetric lesion with an atypical pigment network and a blue-whitish veil. No milia-like cysts.",
+            {
+                "asymmetry": "present",
+                "typical_network": "absent",
+                "atypical_network": "present",
+                "blue_white_veil": "present",
+                "milia_like_cysts": "absent",
+            },
+        ),
+        (
+            "Arborizing vessels and leaf-like areas. No pigment network, no streaks.",
+            {
+                "arborising_vessels": "present",
+                "leaf_like_areas": "present",
+                "typical_network": "absent",
+                "atypical_network": "absent",
+                "irregular_streaks": "absent",
+            },
+        ),
+        (
+            "Red lacunae with pale septa; possible thrombosed lacunae.",
+            {"red_blue_lacunae": "present", "dark_lacunae": "uncertain"},
+        ),
+        (
+            "Central white patch, delicate peripheral pigment network. Air bubbles.",
+            {"central_white_patch": "present", "delicate_peripheral_network": "present", "gel_bubbles": "present"},
+        ),
+        (
+            "Symmetrical lesion with a single colour and regular globules.",
+            {
+                "asymmetry": "absent",
+                "few_colours": "present",
+                "many_colours": "absent",
+                "regular_globules": "present",
+            },
+        ),
+    ],
+)
+def test_its_phrases_read_a_dermoscopy_report(report: str, expected: dict[str, str], skin_bank: ConceptBank) -> None:
+    (mentions,) = annotate([report], skin_bank)
+    assert {concept: mention.state for concept, mention in mentions.items()} == expected
