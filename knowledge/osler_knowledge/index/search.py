@@ -16,7 +16,7 @@ from osler_knowledge.index.layout import SCORES, SNIPPETS, STARTS, invalid, read
 from osler_knowledge.retrieval import K1, METHOD, B, Hit, unknown_entry
 from osler_knowledge.words import terms
 
-# Compiling the scorer takes about a second, which only pays where NumPy's takes tens of milliseconds.
+# Compiling the scorer takes seconds, which only pays where NumPy's takes tens of milliseconds and queries are many.
 COMPILE_FROM = 50_000
 FUSED_DEPTH = 50  # methods.md M1.1: k = 50 of each ranking
 
@@ -29,13 +29,20 @@ class DiskIndex:
         corpus: Digest of the corpus that the caller means; any where None.
         encoder: Makes a vector of the query; without it only BM25 is used.
         encoder_name: Its name, which must be the one that the index was built with.
+        compiled: Whether to compile the scorer; by default where the index has `COMPILE_FROM` passages. Hits are the
+            same either way.
 
     Raises:
         OslerError: `index-invalid`.
     """
 
     def __init__(
-        self, folder: Path, corpus: str | None = None, encoder: Encoder | None = None, encoder_name: str = ""
+        self,
+        folder: Path,
+        corpus: str | None = None,
+        encoder: Encoder | None = None,
+        encoder_name: str = "",
+        compiled: bool | None = None,
     ) -> None:
         self.marker = read_marker(folder, corpus)
         if encoder is not None and encoder_name != self.marker.encoder:
@@ -51,7 +58,7 @@ class DiskIndex:
             "indptr": np.load(folder / STARTS, mmap_mode="r"),
             "num_docs": self.marker.snippets,
         }
-        self._compiled = self.marker.snippets >= COMPILE_FROM
+        self._compiled = self.marker.snippets >= COMPILE_FROM if compiled is None else compiled
         if self._compiled:
             self._scorer.activate_numba_scorer()
 

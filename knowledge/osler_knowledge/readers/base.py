@@ -87,7 +87,7 @@ def finish(entry: Entry, name: str, options: Options) -> Entry | Refusal:
     return replace(
         entry,
         id=clean(entry.id),
-        title=clean(entry.title) or clean(entry.id),
+        title=clean(entry.title),
         text=clean(entry.text),
         references=tuple(clean(one) for one in entry.references),
         licence=clean(entry.licence or options.licence),

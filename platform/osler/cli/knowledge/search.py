@@ -84,7 +84,8 @@ def open_index(arguments: argparse.Namespace, name: str) -> DiskIndex:
             "Build it with `osler knowledge index`.",
         )
     dense: Path | None = getattr(arguments, "dense", None)
-    return DiskIndex(folder, encoder=_encoder(dense), encoder_name=dense.name if dense else "")
+    name_of_model = dense.name if dense else ""
+    return DiskIndex(folder, encoder=_encoder(dense), encoder_name=name_of_model, compiled=False)
 
 
 def _encoder(folder: Path | None) -> Any:
@@ -179,6 +180,11 @@ def _record(hit: Hit, entry: Entry) -> dict[str, Any]:
 
 
 def _shown(record: dict[str, Any]) -> list[str]:
-    place = [record["title"], record["section"], record["edition"], record["licence"] or "licence not stated"]
+    place = [
+        record["title"] or record["entry"],
+        record["section"],
+        record["edition"],
+        record["licence"] or "licence not stated",
+    ]
     where = f"[{record['entry']}, characters {record['start']} to {record['end']}]"
     return [f"{record['score']:8.4f}  {' | '.join(one for one in place if one)}  {where}", f'  "{record["passage"]}"']
