@@ -109,7 +109,7 @@ class Annotator:
     def __call__(self, reports: Iterable[str]) -> Iterator[dict[str, Mention]]:
         """Yield for each report the mentions by key; what is not mentioned is not a key."""
         for mentions in self.all_mentions(reports):
-            yield {key: _summary(found) for key, found in mentions.items()}
+            yield {key: summary(found) for key, found in mentions.items()}
 
     def all_mentions(self, reports: Iterable[str]) -> Iterator[dict[str, list[Mention]]]:
         """Yield for each report every mention by key, in reading order."""
@@ -177,7 +177,7 @@ def _rank(mention: Mention) -> tuple[int, bool]:
     return _WEIGHT[mention.state], mention.doubt == "probable"
 
 
-def _summary(mentions: Sequence[Mention]) -> Mention:
+def summary(mentions: Sequence[Mention]) -> Mention:
     """Return the first of the strongest mentions, with the sides of all that are as strong."""
     best = max(mentions, key=_rank)
     sides = {one.side for one in mentions if one.side and _rank(one) == _rank(best)}
