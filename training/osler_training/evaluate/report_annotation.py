@@ -52,8 +52,22 @@ def _default_terms() -> dict[str, list[str]]:
 
 def read_with_osler(texts: Sequence[str], phrases: Mapping[str, Phrases]) -> Flags:
     """Return which report asserts which finding, or doubts it but leans towards it (n, F)."""
+    return _read(texts, phrases, asserted)
+
+
+def read_with_every_doubt(texts: Sequence[str], phrases: Mapping[str, Phrases]) -> Flags:
+    """Return which report asserts or doubts which finding (n, F)."""
+    return _read(texts, phrases, lambda mention: mention is not None and mention.state != "absent")
+
+
+def read_without_doubt(texts: Sequence[str], phrases: Mapping[str, Phrases]) -> Flags:
+    """Return which report asserts which finding without doubt (n, F)."""
+    return _read(texts, phrases, lambda mention: mention is not None and mention.state == "present")
+
+
+def _read(texts: Sequence[str], phrases: Mapping[str, Phrases], counts: Callable[[Mention | None], bool]) -> Flags:
     mentions = Annotator(phrases)(texts)
-    return np.array([[asserted(one.get(key)) for key in phrases] for one in mentions], bool)
+    return np.array([[counts(one.get(key)) for key in phrases] for one in mentions], bool)
 
 
 def asserted(mention: Mention | None) -> bool:
@@ -65,6 +79,11 @@ READERS: Mapping[str, Reader] = {
     "keywords": read_keywords,
     "negation library": read_with_negation_library,
     "osler": read_with_osler,
+}
+# The same annotator where doubts of both grades count, and where none does.
+VARIANTS: Mapping[str, Reader] = {
+    "osler, every doubt": read_with_every_doubt,
+    "osler, no doubt": read_without_doubt,
 }
 
 
