@@ -5,29 +5,33 @@ No header says surely whether text is burned in: the risk that it tells only dec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_color_lut
 
 from osler.deid.options import BurnedIn
 from osler.deid.rewrite import blank, each_frame
-from osler.deid.text_reader import Text, TextReader, read_closely, text_reader
+from osler.deid.text_lines import whole_line
+from osler.deid.text_reader import Text, TextReader, read_all, read_closely, text_reader
 from osler.deid.text_rules import unwanted
-from osler.deid.text_screen import Box, Grey, busy_places
+from osler.deid.text_screen import SECOND_LOOK, Box, Grey, area, busy_places, joined
+from osler.deid.text_views import ends, views
 from osler.dicom.identifiers import patient_identifiers
-from osler.dicom.refusals import attempt, from_pixel_error, refusal, refusing
+from osler.dicom.refusals import attempt, refusal
 from osler_contracts.codes import Code
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 RISKY_MODALITIES = frozenset({"DOC", "ECG", "ES", "GM", "OT", "SC", "US", "XC"})
 RISKY_IMAGE_TYPES = ("SCREEN", "CAPTURE", "SCANNED")
 ROUNDS = 3  # of boxing and reading again
-MARGIN = 0.25  # of a line's height, that a box is wider than the reader's
+LITTLE_ELSE = 2.0  # times its area
+SURE_IF_FAINT = 0.7  # noise at the ends of the range looks like letters, too, but not surely
+# Of a line's height, that a box is wider than the reader's: across and along. First and last letters are often lost.
+ACROSS, ALONG = 0.25, 0.75
 
 
 @dataclass(frozen=True)
@@ -126,16 +130,41 @@ def judge_pixels(
         return Judgement(judged=False)
     risky, boxes = is_risky(dataset), dict[Box, None]()
     for number, frame in enumerate(each_frame(dataset) if only is None else [only]):
-        for view in views(dataset, frame):
-            places = busy_places(_without(view, boxes))
-            if number == 0 and (places or risky):
-                found = read_closely(reader, view, places)
+        for view, places, faint in _looks(dataset, frame, boxes):
+            seen = _without(view, boxes)
+            if risky and number == 0 and not faint:
+                found = read_all(reader, seen, places)
+            elif places:
+                found = read_closely(reader, seen, places, () if faint else busy_places(seen, SECOND_LOOK))
             else:
-                found = reader.read(_without(view, boxes)) if places else []
-            boxes |= dict.fromkeys(_wider(text, view) for text in unwanted(found, view.shape, identifiers))
+                continue
+            read = [text for text in found if not faint or text.score >= SURE_IF_FAINT]
+            lines = (_wider(text, view) for text in unwanted(read, view.shape, identifiers))
+            boxes |= dict.fromkeys(whole_line(frame, line) if frame.ndim == 2 else line for line in lines)
         if boxes and first_only:
             break
     return Judgement(judged=True, boxes=tuple(boxes))
+
+
+def _looks(dataset: Dataset, frame: NDArray[Any], boxes: Mapping[Box, None]) -> Iterator[tuple[Grey, list[Box], bool]]:
+    """Yield one frame's views with their busy places outside the boxes found so far, and whether text there is faint.
+
+    What lies at the ends of the range comes last, only where no other view has shown it.
+    """
+    seen: list[Box] = []
+    for view in views(dataset, frame):
+        places = busy_places(_without(view, boxes))
+        yield view, places, False
+        seen += places
+    if frame.ndim == 2:
+        view = ends(frame)
+        places = busy_places(_without(view, boxes))
+        yield view, [place for place in places if not any(_shows(other, place) for other in seen)], True
+
+
+def _shows(seen: Box, place: Box) -> bool:
+    """Return whether a place that was seen holds another and little else."""
+    return joined(seen, place) == seen and area(seen) <= LITTLE_ELSE * area(place)
 
 
 def _without(view: Grey, boxes: Iterable[Box]) -> Grey:
@@ -145,26 +174,6 @@ def _without(view: Grey, boxes: Iterable[Box]) -> Grey:
         left = view.copy() if left is view else left
         left[top:bottom, from_left:right] = np.median(view[top:bottom, from_left:right])
     return left
-
-
-def views(dataset: Dataset, pixels: NDArray[Any]) -> Iterator[Grey]:
-    """Yield one frame's stored values as greys: by their full range, and by what the header's first window shows.
-
-    Text at the end of the range is plain in the first; text just above its surroundings may be so in the second only.
-    In colour, brightest and darkest samples are looked at, so that text of any colour stands out in one.
-    """
-    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
-        with refusing(from_pixel_error):
-            pixels = apply_color_lut(pixels, dataset)[..., :3]
-    if pixels.ndim == 3:
-        yield _stretched(pixels.max(axis=2), None)
-        yield _stretched(pixels.min(axis=2), None)
-        return
-    yield _stretched(pixels, None)
-    if (window := attempt(lambda: _stored_window(dataset), None)) is not None:
-        low, high = float(pixels.min()), float(pixels.max())
-        if window[1] - window[0] < 0.9 * (high - low):
-            yield _stretched(pixels, window)
 
 
 def box_out(dataset: Dataset, boxes: tuple[Box, ...]) -> None:
@@ -183,28 +192,12 @@ def box_out(dataset: Dataset, boxes: tuple[Box, ...]) -> None:
 
 def _wider(text: Text, view: Grey) -> Box:
     top, left, bottom, right = text.box
-    margin = max(round(MARGIN * min(bottom - top, right - left)), 2)
+    high, wide = bottom - top, right - left
+    margins = [max(round(share * min(high, wide)), 2) for share in (ACROSS, ALONG)]
+    down, aside = margins if wide >= high else reversed(margins)
     return (
-        max(top - margin, 0),
-        max(left - margin, 0),
-        min(bottom + margin, view.shape[0]),
-        min(right + margin, view.shape[1]),
+        max(top - down, 0),
+        max(left - aside, 0),
+        min(bottom + down, view.shape[0]),
+        min(right + aside, view.shape[1]),
     )
-
-
-def _stretched(values: NDArray[Any], between: tuple[float, float] | None) -> Grey:
-    """Return values as 0 to 255 between two of them, by default the least and the greatest."""
-    low, high = between or (float(values.min()), float(values.max()))
-    span = high - low if high > low else 1.0
-    return np.asarray(np.clip((values.astype(np.float32) - low) * (255 / span), 0, 255), np.uint8)
-
-
-def _stored_window(dataset: Dataset) -> tuple[float, float] | None:
-    """Return the stored values between which the first window lies (PS3.3 C.11.2.1.2)."""
-    centers, widths = dataset.get("WindowCenter"), dataset.get("WindowWidth")
-    if centers is None or widths is None:
-        return None
-    center, width = (float(value[0] if hasattr(value, "append") else value) for value in (centers, widths))
-    slope, intercept = float(dataset.get("RescaleSlope") or 1), float(dataset.get("RescaleIntercept") or 0)
-    ends = sorted((center + side * width / 2 - intercept) / slope for side in (-1, 1))
-    return ends[0], ends[1]

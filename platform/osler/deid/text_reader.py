@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -12,11 +13,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from osler.deid.text_screen import Box, Grey, overlap
+from osler.deid.text_screen import Box, Grey, area, merged, overlap
+from osler.deid.text_sheet import packed
 
 PACKAGES = ("rapidocr", "onnxruntime", "cv2")
 LARGEST, SMALLEST, ENLARGED = 1600, 960, 2.0  # longer side given to the reader, and how far a small image is enlarged
-CLOSER, MARGIN, MOST_PLACES = 3.0, 12, 12  # a second look at busy places in which nothing was read
+TINY, ENLARGED_TINY = 256, 3.0  # and a tiny one, in pixels of its longer side
+CLOSER, MOST_PLACES = 1.5, 12  # a second look, so much closer, at busy places in which nothing was read
+MARGIN = 12  # pixels around a busy place that are read with it
+TRIES = 2  # with more around, where a cutting's edge went through a line
+MOST_CUT_OUT = 0.5  # share of an image: where busy places are more, the whole is read at once
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class TextReader(Protocol):
     name: str
 
     def read(self, image: Grey) -> list[Text]:
-        """Return the lines of text in an image (H, W), 0 to 255, at any angle."""
+        """Return the lines of text in an image (H, W), 0 to 255, at any angle, without enlarging it."""
         ...
 
 
@@ -50,20 +56,101 @@ def text_reader() -> TextReader | None:
     return _RapidReader() if all(find_spec(name) for name in PACKAGES) else None
 
 
-def read_closely(reader: TextReader, image: Grey, places: Sequence[Box]) -> list[Text]:
-    """Read an image, and again, enlarged, the busy places in which no line of text was found."""
-    found = reader.read(image)
+def read_whole(reader: TextReader, image: Grey) -> list[Text]:
+    """Read an image, enlarged where it is small."""
+    scale = _scale(image)
+    return [_back(text, scale, (0, 0), image) for text in reader.read(_scaled(image, scale))]
+
+
+def read_places(reader: TextReader, image: Grey, places: Sequence[Box], closer: float = 1.0) -> list[Text]:
+    """Read places of an image with what is next to them, on one sheet, or the whole image where they are most of it."""
+    found: list[Text] = []
+    left = merged(_grown(place, image) for place in places)
+    for _ in range(TRIES):
+        if closer == 1.0 and sum(map(area, left)) > MOST_CUT_OUT * image.size:
+            return found + read_whole(reader, image)
+        read = _read_sheet(reader, image, left, closer) if left else []
+        cut = {place for place, text in read if _is_cut(text, place, image)}
+        found += [text for place, text in read if place not in cut]
+        left = merged(_grown(place, image) for place in cut)
+    return found + [text for place, text in read if place in cut]
+
+
+def read_closely(reader: TextReader, image: Grey, places: Sequence[Box], also: Sequence[Box] = ()) -> list[Text]:
+    """Read busy places of an image, and again, enlarged, those in which no text was found.
+
+    Args:
+        reader: What reads.
+        image: Greys (H, W).
+        places: Where text is.
+        also: Where text may be; without any words, these are not read again.
+    """
+    found = read_places(reader, image, [*places, *also])
+    return found + _read_again(reader, image, places, found)
+
+
+def read_all(reader: TextReader, image: Grey, places: Sequence[Box]) -> list[Text]:
+    """Read the whole of an image, and again, enlarged, busy places in which no text was found."""
+    found = read_whole(reader, image)
+    return found + _read_again(reader, image, places, found)
+
+
+def _read_again(reader: TextReader, image: Grey, places: Sequence[Box], found: Sequence[Text]) -> list[Text]:
     left = [place for place in places if not any(len(text.words) > 2 and overlap(place, text.box) for text in found)]
-    for top, from_left, bottom, right in left if len(left) <= MOST_PLACES else ():
-        rows = slice(max(top - MARGIN, 0), bottom + MARGIN)
-        columns = slice(max(from_left - MARGIN, 0), right + MARGIN)
-        closer = _scaled(image[rows, columns], min(CLOSER, LARGEST / max(image[rows, columns].shape)))
-        scale = closer.shape[0] / image[rows, columns].shape[0]
-        for text in reader.read(closer):
-            corner = (rows.start, columns.start) * 2
-            edges = [round(edge / scale) + start for edge, start in zip(text.box, corner, strict=True)]
-            found.append(replace(text, box=(edges[0], edges[1], edges[2], edges[3])))
+    return read_places(reader, image, left, CLOSER) if left and len(left) <= MOST_PLACES else []
+
+
+def _read_sheet(reader: TextReader, image: Grey, places: Sequence[Box], closer: float) -> list[tuple[Box, Text]]:
+    """Read cuttings of an image on one sheet and return each line with its cutting."""
+    cuttings = [image[top:bottom, left:right] for top, left, bottom, right in places]
+    scales = [min(_scale(image) * closer, LARGEST / max(cutting.shape)) for cutting in cuttings]
+    sheet = packed([_scaled(cutting, scale) for cutting, scale in zip(cuttings, scales, strict=True)])
+    found = []
+    for text in reader.read(sheet.image):
+        if (number := sheet.slot_of(text.box)) is not None:
+            slot, place = sheet.slots[number], places[number]
+            moved = (text.box[0] - slot[0], text.box[1] - slot[1], text.box[2] - slot[0], text.box[3] - slot[1])
+            found.append((place, _back(replace(text, box=moved), scales[number], place[:2], image)))
     return found
+
+
+def _is_cut(text: Text, place: Box, image: Grey) -> bool:
+    """Return whether a line may go on outside its cutting."""
+    top, left, bottom, right = text.box
+    return (
+        0 < top <= place[0]
+        or 0 < left <= place[1]
+        or image.shape[0] > bottom >= place[2]
+        or image.shape[1] > right >= place[3]
+    )
+
+
+def _grown(place: Box, image: Grey) -> Box:
+    top, left, bottom, right = place
+    rows, columns = image.shape
+    return max(top - MARGIN, 0), max(left - MARGIN, 0), min(bottom + MARGIN, rows), min(right + MARGIN, columns)
+
+
+def _back(text: Text, scale: float, corner: tuple[int, ...], image: Grey) -> Text:
+    """Return a line read in a scaled cutting as it lies in the image."""
+    top, left, bottom, right = (edge / scale for edge in text.box)
+    rows, columns = image.shape
+    return replace(
+        text,
+        box=(
+            max(math.floor(top) + corner[0], 0),
+            max(math.floor(left) + corner[1], 0),
+            min(math.ceil(bottom) + corner[0], rows),
+            min(math.ceil(right) + corner[1], columns),
+        ),
+    )
+
+
+def _scale(image: Grey) -> float:
+    """Return how far an image is enlarged, or reduced, to be read."""
+    longest = float(max(image.shape))
+    enlarged = ENLARGED_TINY if longest <= TINY else ENLARGED
+    return min(max(1.0, min(enlarged, SMALLEST / longest)), LARGEST / longest)
 
 
 class _RapidReader:
@@ -79,13 +166,11 @@ class _RapidReader:
         logging.getLogger("RapidOCR").setLevel(logging.ERROR)
 
     def read(self, image: Grey) -> list[Text]:
-        height, width = image.shape
-        scale = min(max(1.0, min(ENLARGED, SMALLEST / max(image.shape))), LARGEST / max(image.shape))
-        found: Any = self._engine(np.repeat(_scaled(image, scale)[..., None], 3, axis=2))
+        found: Any = self._engine(np.repeat(image[..., None], 3, axis=2))
         if found.txts is None:
             return []
         lines = zip(found.txts, found.scores, found.boxes, strict=True)
-        return [Text(str(words), float(score), _box(corners / scale, height, width)) for words, score, corners in lines]
+        return [Text(str(words), float(score), _box(corners, *image.shape)) for words, score, corners in lines]
 
 
 def _scaled(image: Grey, scale: float) -> Grey:

@@ -93,7 +93,7 @@ class Planted:
     Attributes:
         original: The data set as it was sent.
         secrets: Texts that must be nowhere.
-        burned: Where letters were drawn (H, W), None where none were.
+        burned: Where letters were drawn and can be told from what was there (H, W), None where none were drawn.
     """
 
     original: Dataset
@@ -160,7 +160,10 @@ def _padding(text: str) -> bytes:
 
 
 def _burn(dataset: Dataset, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Draw name and number into the pixels, in white or black."""
+    """Draw name and number into the pixels, in white or black, and return where that changed them.
+
+    White letters on white film, or black ones on black, are nowhere: there is nothing to hide.
+    """
     pixels = dataset.pixel_array
     if dataset.file_meta.TransferSyntaxUID.is_compressed:
         dataset.decompress(generate_instance_uid=False)
@@ -170,4 +173,4 @@ def _burn(dataset: Dataset, rng: np.random.Generator) -> NDArray[np.bool_]:
     white = bool(rng.random() < 0.7) != (dataset.PhotometricInterpretation == "MONOCHROME1")
     drawn = np.where(mask, (1 << dataset.BitsStored) - 1 if white else 0, pixels)
     dataset.PixelData = np.ascontiguousarray(drawn, dtype="<u2").tobytes()
-    return np.asarray(mask)
+    return np.asarray(drawn != pixels)
