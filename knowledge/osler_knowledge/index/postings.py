@@ -27,11 +27,10 @@ class PostingsWriter:
     Args:
         folder: Where the matrix goes.
         scratch: An empty folder for counts, with room for 12 bytes a word and passage.
-        at_once: Number of passages counted in memory.
     """
 
-    def __init__(self, folder: Path, scratch: Path, at_once: int = SNIPPETS_AT_ONCE) -> None:
-        self._folder, self._scratch, self._at_once = folder, scratch, at_once
+    def __init__(self, folder: Path, scratch: Path) -> None:
+        self._folder, self._scratch = folder, scratch
         self.vocabulary: dict[str, int] = {}
         self._numbers: dict[str, int] = dict.fromkeys(STOPWORDS, -1)  # by the word as written: normalised once
         self._words, self._lengths = array("i"), array("i")
@@ -46,7 +45,7 @@ class PostingsWriter:
         kept = [number for number in found if number >= 0]
         self._words.extend(kept)
         self._lengths.append(len(kept))
-        if len(self._lengths) >= self._at_once:
+        if len(self._lengths) >= SNIPPETS_AT_ONCE:
             self._flush()
 
     def _learn(self, word: str) -> int:
