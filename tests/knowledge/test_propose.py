@@ -10,8 +10,8 @@ import pytest
 from osler_contracts.errors import OslerError
 from osler_knowledge.bank import ConceptBank
 from osler_knowledge.check import check_citations
-from osler_knowledge.corpus import Corpus, Entry, Snippet
-from osler_knowledge.lexicon import Lexicon, Observation
+from osler_knowledge.corpus import Corpus, Entry, Snippet, load_corpus
+from osler_knowledge.lexicon import Lexicon, Observation, starter_lexicon
 from osler_knowledge.propose import (
     DOCUMENTS_A_QUERY,
     RETRIEVED,
@@ -25,6 +25,7 @@ from osler_knowledge.propose import (
 )
 from osler_knowledge.propose.offline import OfflineProposer
 from osler_knowledge.retrieval import Retriever
+from osler_knowledge.tasks import tasks
 
 SHARED_IDS = [
     "enlarged_cardiac_silhouette",
@@ -63,7 +64,7 @@ def test_the_same_text_gives_the_same_bank(bank: ConceptBank, corpus: Corpus) ->
 
 
 def test_bank_has_the_concepts_that_the_platform_counts_on(bank: ConceptBank) -> None:
-    assert len(bank.concepts) >= 30
+    assert len(bank.concepts) >= 60
     assert set(SHARED_IDS) <= set(bank.ids)
     assert all(concept.terms and concept.region and concept.question.endswith("?") for concept in bank.concepts)
 
@@ -83,6 +84,23 @@ def test_a_concept_needs_a_passage(corpus: Corpus) -> None:
     without = Corpus(tuple(entry for entry in corpus.entries if "cavit" not in entry.text.lower()))
     assert "cavitation" not in build_bank(without).ids
     assert "cavitation" in build_bank(corpus).ids
+
+
+@pytest.mark.parametrize(("task", "concepts"), [("chest-radiograph", 60), ("dermoscopy", 30), ("blood-cell", 30)])
+def test_every_task_has_a_bank_out_of_the_box(task: str, concepts: int) -> None:
+    corpus, lexicon = load_corpus(task=task), starter_lexicon(task)
+    proposed = propose_bank(Retriever(corpus), task=task)
+    assert len(proposed.bank.concepts) >= concepts
+    assert check_citations(proposed.bank, corpus) >= concepts
+    assert proposed.conflicts == ()
+    assert all(entry.references and not entry.clinically_reviewed for entry in corpus.entries)
+    # No observation is in the lexicon in vain: the text of its task speaks of each that an image shows.
+    assert {one.id for one in lexicon.observations if one.visible} == set(proposed.bank.ids)
+    assert all(concept.prior for concept in proposed.bank.concepts)
+
+
+def test_the_starter_corpora_are_large_enough_together() -> None:
+    assert sum(len(load_corpus(task=task).entries) for task in tasks()) >= 150
 
 
 def test_the_limit_holds(corpus: Corpus) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Protocol
 
 from osler_knowledge.bank import Citation
@@ -25,6 +25,14 @@ class Reason(StrEnum):
     NOT_VERBATIM = "cites words that the passage does not have"
 
 
+class Closeness(IntEnum):
+    """How directly a passage speaks of an observation."""
+
+    MENTIONS = 0
+    BEGINS = 1  # the sentence begins with it
+    ABOUT = 2  # the title of the entry names it
+
+
 @dataclass(frozen=True)
 class Candidate:
     """An observation with the passage that speaks of it.
@@ -32,12 +40,12 @@ class Candidate:
     Attributes:
         observation: What could be asked of an image.
         citation: The passage, verbatim from a snippet that was retrieved.
-        about: Whether the cited entry is about the observation and does not merely mention it.
+        closeness: How directly the passage speaks of it.
     """
 
     observation: Observation
     citation: Citation
-    about: bool = False
+    closeness: Closeness = Closeness.MENTIONS
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ class Proposal:
     query: str
     retrieved: tuple[str, ...]
     citation: Citation
+    closeness: Closeness = Closeness.MENTIONS
 
 
 @dataclass(frozen=True)

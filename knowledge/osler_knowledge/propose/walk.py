@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from osler_knowledge.corpus import Entry, Snippet
 from osler_knowledge.language import GAP
 from osler_knowledge.lexicon import Lexicon
-from osler_knowledge.propose.candidates import Candidate, Drop, Proposal, Propose
+from osler_knowledge.propose.candidates import Candidate, Closeness, Drop, Proposal, Propose
 from osler_knowledge.propose.filters import ReportSample, refusal
 from osler_knowledge.retrieval import Searcher
 
@@ -72,8 +72,8 @@ def walk(
 ) -> Walk:
     """Walk over the queue until it is empty, the bank is full or the proposer stops.
 
-    A concept's own query may replace its citation, once, by a passage of an entry about it; the query noted is the one
-    that retrieved the passage.
+    A concept's own query may replace its citation, once, by a passage that speaks of it more directly; the query
+    noted is the one that retrieved the passage.
     """
     state = Walk()
     asked = [("", name) for name in (subjects(lexicon) if start is None else start)]
@@ -112,7 +112,7 @@ def _round(
             name = _take(candidate, subject, query, retrieved, state, lexicon, reports)
             if name:
                 state.accepted[candidate.observation.id] = Proposal(
-                    candidate.observation, query, retrieved, candidate.citation
+                    candidate.observation, query, retrieved, candidate.citation, candidate.closeness
                 )
                 asked.append((candidate.observation.id, name))
             if len(state.accepted) >= limit:
@@ -131,9 +131,12 @@ def _take(
     """Return the name under which a new concept is queued; None where the candidate is none."""
     observation = candidate.observation
     if observation.id in state.accepted:
-        if observation.id == subject and candidate.about:
-            known = state.accepted[subject].observation
-            state.accepted[subject] = Proposal(known, query, retrieved, candidate.citation)
+        held = state.accepted[observation.id]
+        closer = candidate.closeness == Closeness.ABOUT or candidate.closeness > held.closeness
+        if observation.id == subject and closer:
+            state.accepted[subject] = Proposal(
+                held.observation, query, retrieved, candidate.citation, candidate.closeness
+            )
         return None
     accepted = [one.observation for one in state.accepted.values()]
     drop = refusal(observation, accepted, lexicon, reports)
