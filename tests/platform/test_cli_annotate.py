@@ -85,6 +85,8 @@ def test_json_has_every_mention_and_a_second_run_reads_nothing(
         (["--out", "reports.txt"], "usage"),
         (["--encoding", "klingon"], "table-invalid"),
         (["--findings", "none.yaml"], "corpus-invalid"),
+        (["--llm", "http://localhost:9/v1"], "usage"),
+        (["--budget-calls", "3"], "usage"),
     ],
 )
 def test_a_wrong_call_writes_nothing(
