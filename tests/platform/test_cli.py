@@ -127,7 +127,7 @@ def test_json_may_stand_before_or_after_a_nested_command(capsys: pytest.CaptureF
         assert cli.main(words) == 0
         assert json.loads(capsys.readouterr().out)["name"] == "any-image"
     assert cli.main(["contract", "explain", "any-image"]) == 0
-    assert capsys.readouterr().out.startswith("any-image 2:")
+    assert capsys.readouterr().out.startswith("any-image 3:")
 
 
 def test_the_doctor_answers_with_checks_whatever_it_finds(

@@ -5,7 +5,8 @@
 The files are made by a seed from those that ship with pydicom, from phantoms, and from a folder of your own (--bases).
 Every archived object is then read by dcmdump and decoded by DCMTK's or GDCM's tools. The exit status is 1 where a file
 has no outcome or more than one, or an archived object is rejected or decodes to other pixels. A crash or a hang of
-ingestion itself would end this script.
+ingestion itself would end this script. The files that the damaged ones are made of are ingested too, text in pixels not
+judged: those that an independent decoder reads and ingestion refuses are listed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from osler_training.fuzz.generate import is_sound, pydicom_files
 from osler_training.fuzz.independent import missing_tools
 from osler_training.fuzz.run import run_fuzz
+from osler_training.fuzz.unmutated import agreements, receive
 from osler_training.phantom.generate import generate_site
 from osler_training.phantom.plan import mixed_plan
 
@@ -59,7 +61,10 @@ def main() -> int:
             workers=given.workers,
             progress=lambda done, total: print(f"{done} of {total}", file=sys.stderr),
         )
-    counts = result.to_dict() | {"seed": given.seed, "seconds": round(time.monotonic() - started)}
+        seconds = round(time.monotonic() - started)
+        read = [path for path, one in agreements(bases).items() if one.tool]
+        unmutated = receive(read, Path(folder, "sound"), given.workers)
+    counts = result.to_dict() | {"seed": given.seed, "seconds": seconds, "unmutated": unmutated.to_dict()}
     text = json.dumps(counts, indent=2) + "\n"
     if given.json:
         given.json.write_text(text, encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 import warnings
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -110,6 +111,7 @@ def prepare(job: Job) -> Prepared | OslerError:
             warnings.simplefilter("ignore")  # the header stage has collected them
             dataset = _read(job)
             only = check_decodable(dataset).only
+            _make_a_study(dataset)
             judged = clean_pixels(dataset, job.profile.burned_in, only)
             pseudonymizer = Pseudonymizer(job.key)
             patient = pseudonymizer.patient(*patient_key(dataset, job.site))
@@ -132,6 +134,17 @@ def _read(job: Job) -> FileDataset:
     if hashlib.sha256(content).hexdigest() != job.sha256:
         raise refusal(Code.UNREADABLE, "The file changed while it was being read.")
     return dcmread(BytesIO(content))
+
+
+def _make_a_study(dataset: FileDataset) -> None:
+    """Make an image that names no study one of its own: the archive knows images by their study.
+
+    Whether such an image enters is the contract's to say. The UID follows from that of the instance (PS3.5 B.2), so that
+    another run finds the same.
+    """
+    if not str(dataset.get("StudyInstanceUID") or "").strip():
+        digest = hashlib.sha256(f"study of {dataset.SOPInstanceUID}".encode()).digest()
+        dataset.StudyInstanceUID = f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"
 
 
 def _describe(dataset: FileDataset, patient: str, sha256: str) -> Prepared:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, JPEG2000Lossless
+from pydicom.uid import UID, CTImageStorage, JPEG2000Lossless
 
 from osler.archive import Archive, Outcome
 from osler.deid import Pseudonymizer
@@ -119,6 +119,25 @@ def test_second_run_finds_duplicates_and_changes_nothing(source: Path, workspace
     counts = Archive(workspace).intake_counts()
     assert sum(counter.total() for counter in counts.values()) == first.received + second.received
     assert counts[Outcome.ACCEPTED].total() == first.accepted
+
+
+def test_image_without_a_study_is_a_study_of_its_own(
+    make_radiograph: Make, write_dicom: Write, workspace: Workspace
+) -> None:
+    for number in range(2):
+        folder = write_dicom(make_radiograph(number, StudyInstanceUID=""), f"{number}.dcm").parent
+    nowhere = make_radiograph(2)
+    del nowhere.StudyInstanceUID
+    write_dicom(nowhere, "2.dcm")
+    write_dicom(make_radiograph(3, StudyInstanceUID="1.02.3"), "3.dcm")
+    summary = take(folder, workspace, contract="any-image")
+    assert (summary.accepted, summary.by_reason, summary.warnings["uid-invalid"]) == (3, {"uid-invalid": 1}, 3)
+    studies = Archive(workspace).studies()
+    stored = {str(dcmread(image.path).StudyInstanceUID) for study in studies for image in study.instances}
+    assert stored == {study.uid for study in studies}
+    assert [UID(uid).is_valid for uid in stored] == [True] * 3
+    assert take(folder, workspace, contract="any-image").duplicates == 3
+    assert not take(folder, Workspace.open(workspace.root / "chest", create=True)).accepted
 
 
 def test_two_workspaces_hold_the_same_bytes(source: Path, workspace: Workspace, tmp_path: Path) -> None:
