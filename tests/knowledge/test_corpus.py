@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -58,6 +61,15 @@ def test_snippets_lose_no_word_of_any_text(words: list[str], most: int) -> None:
 def test_digest_changes_with_the_text(corpus: Corpus) -> None:
     assert Corpus(corpus.entries[1:]).digest != corpus.digest
     assert load_corpus().digest == corpus.digest
+
+
+def test_digest_counts_what_is_stated_and_outlives_fields_that_are_not() -> None:
+    entry = Entry("a", "A", "Text.", (), "CC0", False)
+    first_form = {"id": "a", "title": "A", "text": "Text.", "references": [], "licence": "CC0"}
+    first_form["clinically_reviewed"] = False
+    assert Corpus((entry,)).digest == hashlib.sha256(json.dumps([first_form]).encode()).hexdigest()
+    dated = {Corpus((replace(entry, edition=edition),)).digest for edition in ("", "2020", "2021")}
+    assert len(dated) == 3
 
 
 def test_folded_lines_become_one_paragraph() -> None:

@@ -21,6 +21,7 @@ from osler_knowledge.readers.read import Tally
 from osler_knowledge.retrieval import searched
 
 SCRATCH = "scratch"
+_DUPLICATE = "A document with the same identifier was read before."
 
 
 def build_index(
@@ -69,9 +70,7 @@ def build_index(
                         vectors.add(text)
                 progress(documents.entries)
             if documents.snippets == 0:
-                raise OslerError(
-                    Code.EMPTY_SOURCE, "Nothing could be indexed.", "Look at what was refused, and at --format."
-                )
+                raise _nothing(tally)
             documents.add_terms(postings.vocabulary)
         postings.finish()
         if vectors:
@@ -87,4 +86,8 @@ def build_index(
         )
 
 
-_DUPLICATE = "A document with the same identifier was read before."
+def _nothing(tally: Tally) -> OslerError:
+    why = ", ".join(f"{count} {code}" for code, count in sorted(tally.counts.items())) or "nothing"
+    return OslerError(
+        Code.EMPTY_SOURCE, f"Nothing could be indexed; refused: {why}.", "Look at the files, at --format and --column."
+    )

@@ -93,6 +93,6 @@ def lines(stream: io.BufferedReader, limits: Limits) -> Iterator[bytes | OslerEr
             yield line.rstrip(b"\r\n")
             continue
         del line
+        yield too_large(limits)
         while (rest := stream.readline(_STEP)) and not rest.endswith(b"\n"):
             pass
-        yield too_large(limits)
