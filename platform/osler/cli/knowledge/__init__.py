@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 
 from osler.cli.command import CommandResult
-from osler.cli.knowledge import propose, search
+from osler.cli.knowledge import annotate, interview, propose, report, review, search, versions
 
 SUMMARY = "build a concept bank from medical text; search, show and check it"
-_SUBJECTS = (search, propose)
+_SUBJECTS = (search, propose, interview, review, versions, report, annotate)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
