@@ -15,6 +15,7 @@ from osler_knowledge.corpus import Corpus, Entry, Snippet
 from osler_knowledge.words import terms
 
 MARKER = "corpus.sha256"
+KEPT_FORM = "2"  # of what is kept: another form is built anew
 METHOD, K1, B = "lucene", 1.5, 0.75
 
 
@@ -87,13 +88,13 @@ class Retriever:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MARKER).unlink(missing_ok=True)
         self._index.save(str(folder), show_progress=False)
-        (folder / MARKER).write_text(self.corpus.digest, encoding="utf-8")
+        (folder / MARKER).write_text(f"{KEPT_FORM} {self.corpus.digest}", encoding="utf-8")
 
     @classmethod
     def open(cls, corpus: Corpus, folder: Path) -> Retriever:
         """Load the index of this corpus from a folder; build and save it where none, or another's, is there."""
         marker = folder / MARKER
-        if marker.is_file() and marker.read_text(encoding="utf-8") == corpus.digest:
+        if marker.is_file() and marker.read_text(encoding="utf-8") == f"{KEPT_FORM} {corpus.digest}":
             return cls(corpus, bm25s.BM25.load(str(folder), show_progress=False))
         retriever = cls(corpus)
         retriever.save(folder)

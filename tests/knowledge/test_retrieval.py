@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from osler_knowledge.corpus import Corpus, Entry
-from osler_knowledge.retrieval import Retriever
+from osler_knowledge.retrieval import MARKER, Retriever
 
 
 def small_corpus(*texts: str) -> Corpus:
@@ -58,3 +58,11 @@ def test_a_kept_index_answers_alike_and_a_stale_one_is_rebuilt(
     hits = Retriever.open(fewer, tmp_path).search(query, 50)
     assert hits
     assert all(hit.snippet.entry != "pleural-line" for hit in hits)
+
+
+def test_a_kept_index_of_another_form_is_rebuilt(tmp_path: Path, corpus: Corpus, retriever: Retriever) -> None:
+    Retriever.open(corpus, tmp_path)
+    (tmp_path / MARKER).write_text(corpus.digest)  # as the first form wrote it
+    (tmp_path / "vocab.index.json").write_text("{}")
+    assert Retriever.open(corpus, tmp_path).search("pleural line") == retriever.search("pleural line")
+    assert corpus.digest in (tmp_path / MARKER).read_text()

@@ -97,7 +97,8 @@ def sentence_transformer(folder: Path) -> Encoder:
     """Return the encoder of a sentence-transformers model in a local folder; nothing is ever downloaded.
 
     Raises:
-        OslerError: `source-missing` where there is no such folder, `part-missing` where the library is not installed.
+        OslerError: `source-missing` where there is no such folder, `part-missing` where the library is not installed,
+            `model-invalid` where the folder holds no model.
     """
     if not folder.is_dir():
         raise OslerError(Code.SOURCE_MISSING, f"There is no folder {folder}.", "Name the model's own folder.")
@@ -107,7 +108,14 @@ def sentence_transformer(folder: Path) -> Encoder:
         raise OslerError(
             Code.PART_MISSING, "Dense retrieval needs sentence-transformers.", "Install it with `osler[dense]`."
         ) from None
-    model = SentenceTransformer(str(folder), local_files_only=True)
+    try:
+        model = SentenceTransformer(str(folder), local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise OslerError(
+            Code.MODEL_INVALID,
+            f"The folder {folder.name} holds no sentence-transformers model ({type(error).__name__}).",
+            "Name the folder that holds the model's modules.json.",
+        ) from error
 
     def encode(texts: Sequence[str]) -> NDArray[Any]:
         return np.asarray(model.encode(list(texts), convert_to_numpy=True, show_progress_bar=False))

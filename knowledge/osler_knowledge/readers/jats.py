@@ -67,7 +67,9 @@ def _own_id(record: Any, meta: Any) -> str:
         return f"pmc:{pmc.upper().removeprefix('PMC')}"
     if pmid := found.get("pmid"):
         return f"pmid:{pmid}"
-    if shelf := record.get("id", "").strip():
+    chapters = record.iter("{*}book-part-id")
+    access = next((text_of(one) for one in chapters if one.get("book-part-id-type") == "art-access-id"), "")
+    if shelf := access or record.get("id", "").strip():
         return f"bookshelf:{shelf}"
     return f"doi:{found['doi']}" if found.get("doi") else ""
 

@@ -44,8 +44,9 @@ def test_an_article_keeps_sections_licence_and_identifiers(given: Given) -> None
     assert "1.0" not in entry.text
 
 
-CHAPTER = """<book-part-wrapper id="NBK430" xmlns="http://example.org/bits"><book-meta><book-title-group>
-<book-title>StatPearls</book-title></book-title-group></book-meta><book-part><book-part-meta><title-group>
+CHAPTER = """<book-part-wrapper id="article-27" xmlns="http://example.org/bits"><book-meta><book-title-group>
+<book-title>StatPearls</book-title></book-title-group></book-meta><book-part><book-part-meta>
+<book-part-id book-part-id-type="art-access-id">NBK430</book-part-id><title-group>
 <title>Pneumothorax</title></title-group><pub-history><date date-type="updated"><year>2023</year><month>7</month></date>
 </pub-history><permissions><license><license-p>CC BY-NC-ND 4.0</license-p></license></permissions></book-part-meta>
 <body><sec><title>Evaluation</title><p>The visceral line.</p></sec></body></book-part></book-part-wrapper>"""
@@ -59,6 +60,12 @@ def test_a_chapter_of_a_book_in_its_own_name_space(given: Given) -> None:
     assert [(one.title, entry.text[one.start : one.end]) for one in entry.sections] == [
         ("Evaluation", "The visceral line.")
     ]
+
+
+def test_a_chapter_without_access_number_goes_by_its_own(given: Given) -> None:
+    (entry,) = given("x.nxml", CHAPTER.replace("art-access-id", "pmcid"))
+    assert isinstance(entry, Entry)
+    assert entry.id == "bookshelf:article-27"
 
 
 def test_a_set_of_articles_in_one_file_and_one_without_identifier(given: Given) -> None:
