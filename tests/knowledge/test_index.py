@@ -253,3 +253,35 @@ def test_the_matrix_holds_each_word_once_a_passage_in_order(index: DiskIndex) ->
     assert len(starts) == index.marker.terms + 1
     for first, end in pairwise(starts):
         assert (np.diff(numbers[first:end]) > 0).all()
+
+
+LARGER = """
+import pathlib, random, resource, sys
+from osler_knowledge.corpus import Entry
+from osler_knowledge.index import postings
+from osler_knowledge.index.build import build_index
+postings.SNIPPETS_AT_ONCE = 5_000
+words = [f"word{number}" for number in range(5_000)]
+chance, given = random.Random(0), 0
+def entries():
+    global given
+    for number in range(9_000):
+        text = ". ".join("A" + " ".join(chance.choices(words, k=15)) for _ in range(100))
+        given += len(text)
+        yield Entry(f"e{number}", "", text, (), "", False)
+build_index([Entry("first", "", "One text.", (), "", False)], pathlib.Path(sys.argv[1]) / "small")
+status = pathlib.Path("/proc/self/status").read_text()
+used = 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmData")))
+room = 40 * 2**20
+resource.setrlimit(resource.RLIMIT_DATA, (used + room,) * 2)
+marker = build_index(entries(), pathlib.Path(sys.argv[1]) / "large")
+print(given / room, marker.snippets)
+"""
+
+
+@pytest.mark.slow
+def test_a_corpus_larger_than_the_memory_allowed_is_indexed(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", LARGER, str(tmp_path)], capture_output=True, text=True, check=True)
+    ratio, count = done.stdout.split()
+    assert float(ratio) > 2
+    assert DiskIndex(tmp_path / "large").marker.snippets == int(count) > 100_000
