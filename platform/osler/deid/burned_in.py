@@ -18,7 +18,7 @@ from osler.deid.rewrite import blank, each_frame
 from osler.deid.text_lines import whole_line
 from osler.deid.text_reader import Text, TextReader, read_all, read_closely, text_reader
 from osler.deid.text_rules import unwanted
-from osler.deid.text_screen import SECOND_LOOK, Box, Grey, area, busy_places, joined
+from osler.deid.text_screen import SECOND_LOOK, Box, Grey, area, busy_places, joined, overlap
 from osler.deid.text_views import ends, views
 from osler.dicom.identifiers import patient_identifiers
 from osler.dicom.refusals import attempt, refusal
@@ -31,7 +31,7 @@ ROUNDS = 3  # of boxing and reading again
 LITTLE_ELSE = 2.0  # times its area
 SURE_IF_FAINT = 0.7  # noise at the ends of the range looks like letters, too, but not surely
 # Of a line's height, that a box is wider than the reader's: across and along. First and last letters are often lost.
-ACROSS, ALONG = 0.25, 0.75
+ACROSS, ALONG = 0.25, 0.8
 
 
 @dataclass(frozen=True)
@@ -131,14 +131,14 @@ def judge_pixels(
     risky, boxes = is_risky(dataset), dict[Box, None]()
     for number, frame in enumerate(each_frame(dataset) if only is None else [only]):
         for view, places, faint in _looks(dataset, frame, boxes):
-            seen = _without(view, boxes)
             if risky and number == 0 and not faint:
-                found = read_all(reader, seen, places)
+                found = read_all(reader, view, places)
             elif places:
-                found = read_closely(reader, seen, places, () if faint else busy_places(seen, SECOND_LOOK))
+                found = read_closely(reader, view, places, () if faint else busy_places(view, SECOND_LOOK))
             else:
                 continue
-            read = [text for text in found if not faint or text.score >= SURE_IF_FAINT]
+            sure = SURE_IF_FAINT if faint and not boxes else 0
+            read = [text for text in found if text.score >= sure]
             lines = (_wider(text, view) for text in unwanted(read, view.shape, identifiers))
             boxes |= dict.fromkeys(whole_line(frame, line) if frame.ndim == 2 else line for line in lines)
         if boxes and first_only:
@@ -159,7 +159,9 @@ def _looks(dataset: Dataset, frame: NDArray[Any], boxes: Mapping[Box, None]) -> 
     if frame.ndim == 2:
         view = ends(frame)
         places = busy_places(_without(view, boxes))
-        yield view, [place for place in places if not any(_shows(other, place) for other in seen)], True
+        # Beside a line that goes, another may stand that only this view shows.
+        read = [place for place in seen if not any(overlap(place, box) for box in boxes)]
+        yield view, [place for place in places if not any(_shows(other, place) for other in read)], True
 
 
 def _shows(seen: Box, place: Box) -> bool:
@@ -193,7 +195,7 @@ def box_out(dataset: Dataset, boxes: tuple[Box, ...]) -> None:
 def _wider(text: Text, view: Grey) -> Box:
     top, left, bottom, right = text.box
     high, wide = bottom - top, right - left
-    margins = [max(round(share * min(high, wide)), 2) for share in (ACROSS, ALONG)]
+    margins = [max(round(share * min(high, wide)), 3) for share in (ACROSS, ALONG)]
     down, aside = margins if wide >= high else reversed(margins)
     return (
         max(top - down, 0),
