@@ -42,13 +42,12 @@ def passages(reports: Path, seed: int = 0) -> Iterator[str]:
     chance = random.Random(seed)
     pool = _pool(real_sentences(reports), chance)
     while True:
-        text = ""
+        kept, held = [], 0
         for sentence, tokens in chance.choices(pool, k=chance.randint(2, 7)):
-            longer = f"{text} {sentence}" if text else sentence
-            if text and token_count(text) + tokens > MOST_TOKENS:
-                break
-            text = longer
-        yield text
+            if held + tokens <= MOST_TOKENS:
+                kept.append(sentence)
+                held += tokens
+        yield " ".join(kept)
 
 
 def _pool(sentences: list[str], chance: random.Random) -> list[tuple[str, int]]:
