@@ -7,11 +7,12 @@ from pathlib import Path
 import streamlit as st
 
 from osler_contracts.errors import OslerError
-from osler_dashboard import services
+from osler_dashboard import bank_services, services
 from osler_dashboard.components import frame
 from osler_dashboard.components.assets import asset
 
-PAGES = Path(__file__).resolve().parent / "pages"
+# Streamlit serves a folder named `pages` by itself, without our frame, to whoever opens an address before the first page.
+PAGES = Path(__file__).resolve().parent / "views"
 
 
 def run() -> None:
@@ -23,16 +24,19 @@ def run() -> None:
         [
             st.Page(PAGES / "study.py", title="Studies", icon=":material/radiology:", default=True),
             st.Page(PAGES / "sites.py", title="Site", icon=":material/tune:"),
+            st.Page(PAGES / "knowledge.py", title="Knowledge", icon=":material/menu_book:"),
             st.Page(PAGES / "results.py", title="Results", icon=":material/monitoring:"),
         ],
         position="top",
     )
+    note = ""
     try:
         services.workspace()
         page.run()
+        note = bank_services.review_notice()
     except OslerError as error:
         frame.nothing(error.message, error.mend)
-    frame.end()
+    frame.end(note)
 
 
 if __name__ == "__main__":

@@ -66,17 +66,17 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 
 
 def checked_workspace(root: Path) -> Workspace:
-    """Open a workspace that has a model to show.
+    """Open a workspace that has a model or a concept bank to show.
 
     Raises:
         OslerError: `workspace-invalid`.
     """
     workspace = Workspace.open(root)
-    if not any(workspace.models.glob("*/bottleneck.json")):
+    if not any(workspace.models.glob("*/bottleneck.json")) and not any(workspace.knowledge.glob("*.json")):
         raise OslerError(
             Code.WORKSPACE_INVALID,
-            f"The workspace {root} has no model yet.",
-            "Run `osler demo` on it, or fit a bottleneck first.",
+            f"The workspace {root} has no model and no concept bank yet.",
+            "Run `osler demo` on it, or `osler knowledge propose`.",
         )
     return workspace
 

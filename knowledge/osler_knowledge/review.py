@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from osler_contracts.codes import Code
@@ -136,6 +136,24 @@ def with_figures(bank: ConceptBank, figures: Mapping[str, Mapping[str, Figure]])
             for one in bank.concepts
         ),
     )
+
+
+def unless_changed(seen: Concept, step: Callable[[ConceptBank], ConceptBank]) -> Callable[[ConceptBank], ConceptBank]:
+    """Return a step that is refused where somebody else has changed the concept since the reviewer saw it.
+
+    The step raises `bank-mismatch` then: nobody accepts words that he has not read. Figures may have been measured anew.
+    """
+
+    def checked(bank: ConceptBank) -> ConceptBank:
+        if replace(bank.concept(seen.id), figures=seen.figures) != seen:
+            raise OslerError(
+                Code.BANK_MISMATCH,
+                f"The concept {seen.id!r} was changed while you read it.",
+                "Read it again, then decide.",
+            )
+        return step(bank)
+
+    return checked
 
 
 def notice(bank: ConceptBank) -> str:

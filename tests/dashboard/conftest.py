@@ -223,7 +223,7 @@ class Screen:
             self.app.query_params[name] = value
         self.app.run()
         if page != "study":
-            self.app.switch_page(f"pages/{page}.py").run()
+            self.app.switch_page(f"views/{page}.py").run()
 
     @property
     def text(self) -> str:

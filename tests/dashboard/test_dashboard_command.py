@@ -30,7 +30,7 @@ def test_missing_workspace_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_workspace_without_model_is_refused(tmp_path: Path) -> None:
     Workspace.open(tmp_path, create=True)
-    with pytest.raises(OslerError, match="no model yet") as caught:
+    with pytest.raises(OslerError, match="no model and no concept bank yet") as caught:
         command.run(_arguments("--workspace", str(tmp_path)))
     assert caught.value.code is Code.WORKSPACE_INVALID
 

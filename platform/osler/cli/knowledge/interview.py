@@ -121,10 +121,10 @@ class Interview:
 
     def _save(self, step: Callable[[Any], Step], action: str, concept: Concept, reason: str) -> bool:
         from osler_knowledge.history import now
-        from osler_knowledge.review import Reviewer
+        from osler_knowledge.review import Reviewer, unless_changed
 
         who = Reviewer(self.by, now(), reason)
-        self.show(last_step(self.store.change(step(who), who, action, concept.id)))
+        self.show(last_step(self.store.change(unless_changed(concept, step(who)), who, action, concept.id)))
         return True
 
     def _accept(self, concept: Concept) -> bool:
