@@ -1,8 +1,7 @@
 """The parameter prior, read from text (M1.4): which sentence says that an observation speaks for or against a finding.
 
-A sentence counts when an observation stands before a cue ("favours", "argues against", "does not discriminate") and a
-finding behind it. The last cue before a finding governs it; "over" and "rather than" turn the cue before them round; a
-conjunction such as "because" ends its reach. What no sentence speaks of stays unknown, which is not the same as 0.
+`osler_knowledge.prior_reading` reads a sentence with the cues of `osler_knowledge.prior_cues`. What no sentence speaks of
+stays unknown, which is not the same as 0.
 
 `normal` is special: an observation that speaks for any other finding speaks against a normal image. Where a sentence
 says so, it is cited; otherwise the passage that speaks for the other finding is, at half its confidence.
@@ -19,30 +18,8 @@ from osler_knowledge.concept import Citation, Evidence, PriorEvidence
 from osler_knowledge.corpus import Corpus, Entry, trimmed
 from osler_knowledge.language import GAP, Found, PhraseFinder, english
 from osler_knowledge.lexicon import Lexicon
+from osler_knowledge.prior_reading import cue_phrases, readings
 
-# (value, confidence): plain statements weigh more than hedged ones. Phrases match any number and spelling.
-CUES: dict[tuple[int, float], tuple[str, ...]] = {
-    (1, 0.9): ("favors", "favor", "supports", "support", "is typical of", "are typical of", "is characteristic of"),
-    (1, 0.6): ("suggests", "suggest", "may accompany", "can accompany", "accompany", "accompanies", "points to"),
-    (-1, 0.9): (
-        "argues against",
-        "argue against",
-        "is not a feature of",
-        "are not a feature of",
-        "are not features of",
-    ),
-    (-1, 0.6): ("is uncommon in", "are uncommon in", "is unusual in", "are unusual in", "is rare in"),
-    (0, 0.9): ("does not discriminate", "do not discriminate", "does not separate", "do not separate"),
-    (0, 0.8): (
-        "says nothing about",
-        "say nothing about",
-        "neither supports nor excludes",
-        "neither support nor exclude",
-    ),
-}
-CONTRASTS = ("over", "rather than")
-STOPS = ("because", "since", "although", "whereas", "while", "but", "when", "unless", "if", "even when", "from other")
-DENIALS = ("no", "not", "without", "absence of", "lack of")
 NORMAL = "normal"
 DERIVED_SHARE = 0.5
 
@@ -74,9 +51,8 @@ class PriorReader:
             f"sign:{one.id}": tuple(term for term in one.terms if GAP not in term) for one in lexicon.observations
         }
         phrases |= {f"finding:{one.id}": (*one.terms, one.name) for one in lexicon.findings}
-        phrases |= {f"cue:{value}:{confidence}": words for (value, confidence), words in CUES.items()}
-        phrases |= {"finding:*": lexicon.any_finding, "contrast:": CONTRASTS, "stop:": STOPS, "denial:": DENIALS}
-        self._finder = PhraseFinder(english(), phrases)
+        phrases |= {"finding:*": lexicon.any_finding}
+        self._finder = PhraseFinder(english(), phrases | cue_phrases())
 
     def statements(self, corpus: Corpus) -> list[Statement]:
         """Return every statement of the corpus, in its order."""
@@ -88,7 +64,7 @@ class PriorReader:
         for sentence in doc.sents:
             inside = [one for one in found if sentence.start <= one.start and one.end <= sentence.end]
             citation = cite(entry, *trimmed(sentence))
-            for sign, finding, value, confidence in _readings(_longest(inside), self._lexicon.finding_ids):
+            for sign, finding, value, confidence in readings(doc, _longest(inside), self._lexicon.finding_ids):
                 yield Statement(sign, finding, value, confidence, citation)
 
 
@@ -107,29 +83,6 @@ def _longest(found: list[Found]) -> list[Found]:
 
 def _kind(found: Found) -> str:
     return found.key.split(":", 1)[0]
-
-
-def _readings(found: list[Found], findings: tuple[str, ...]) -> Iterator[tuple[str, str, int, float]]:
-    """Walk over one sentence and yield (observation, finding, value, confidence)."""
-    subjects: dict[str, None] = {}
-    cue: tuple[int, float] | None = None
-    began = denied = False
-    for one in found:
-        kind, _, name = one.key.partition(":")
-        if kind == "cue":
-            value, confidence = name.split(":")
-            cue, began = (int(value), float(confidence)), True
-        elif kind == "contrast" and cue:
-            cue = (-cue[0], cue[1])
-        elif kind == "stop":
-            cue = None
-        elif kind == "denial":
-            denied = True
-        elif kind == "sign" and not began and not denied:
-            subjects[name] = None
-        elif kind == "finding" and cue:
-            for finding in findings if name == "*" else (name,):
-                yield from ((sign, finding, *cue) for sign in subjects)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from osler_knowledge.bank import ConceptBank
 from osler_knowledge.corpus import Corpus, Entry
 from osler_knowledge.lexicon import Lexicon
 from osler_knowledge.prior import read_prior
 
+LABELLED = yaml.safe_load((Path(__file__).parent / "prior_sentences.yaml").read_text(encoding="utf-8"))
 DEVICES = ("endotracheal_tube", "central_venous_line", "ecg_leads", "pacemaker", "nasogastric_tube", "sternotomy_wires")
 # What a chest radiologist would answer, written down apart from the corpus: heart failure against pneumonia.
 EXPECTED = {
@@ -67,7 +71,19 @@ def read(text: str, lexicon: Lexicon) -> dict[tuple[str, str], int]:
             "Air bronchograms favour pneumonia, because heart failure rarely shows them.",
             {("air_bronchograms", "pneumonia"): 1},
         ),
-        ("Absence of Kerley lines argues against heart failure.", {}),
+        ("Cavitation does not suggest pneumonia.", {}),
+        ("Whether cavitation suggests pneumonia is debated.", {}),
+        ("Does cavitation suggest pneumonia?", {}),
+        (
+            "Bilateral opacities suggest heart failure, whereas a focal opacity suggests pneumonia.",
+            {("bilateral_opacities", "heart_failure"): 1, ("focal_opacity", "pneumonia"): 1},
+        ),
+        (
+            "Unlike pneumonia, heart failure shows Kerley lines.",
+            {("kerley_b_lines", "heart_failure"): 1, ("kerley_b_lines", "pneumonia"): -1},
+        ),
+        ("Absence of Kerley lines argues against heart failure.", {("kerley_b_lines", "heart_failure"): 1}),
+        ("Without Kerley lines, heart failure is unlikely.", {}),
         ("Heart failure and pneumonia are common.", {}),
         ("In heart failure there may be Kerley lines.", {}),
         (
@@ -82,6 +98,27 @@ def read(text: str, lexicon: Lexicon) -> dict[tuple[str, str], int]:
 )
 def test_sentences_are_read(sentence: str, expected: dict[tuple[str, str], int], lexicon: Lexicon) -> None:
     assert read(sentence, lexicon) == expected
+
+
+@pytest.mark.parametrize(
+    ("part", "precision", "recall"), [("first", 0.95, 0.9), ("second", 0.95, 0.85), ("unseen", 0.95, 0.7)]
+)
+def test_sentences_labelled_by_hand_are_read(part: str, precision: float, recall: float, lexicon: Lexicon) -> None:
+    """The reader may pass over a statement; it must not make one up."""
+    right = read_out = labelled = 0
+    for case in LABELLED[part]:
+        expected = {(sign, finding, int(value)) for sign, finding, value in map(str.split, case["says"])}
+        found = {(*pair, value) for pair, value in read(case["text"], lexicon).items()}
+        right, read_out, labelled = right + len(found & expected), read_out + len(found), labelled + len(expected)
+    assert right >= precision * read_out
+    assert right >= recall * labelled
+
+
+def test_sixty_sentences_and_more_are_labelled(corpus: Corpus) -> None:
+    texts = [case["text"] for part in LABELLED.values() for case in part]
+    assert len(set(texts)) == len(texts) >= 60
+    assert len(LABELLED["first"]) >= 30
+    assert not any(text in entry.text for entry in corpus.entries for text in texts)
 
 
 def test_devices_say_nothing_of_any_finding(lexicon: Lexicon) -> None:
@@ -104,6 +141,13 @@ def test_dissent_lowers_confidence_and_is_reported(lexicon: Lexicon) -> None:
     assert prior.conflicts() == [("cavitation", "pneumonia")]
     evidence = prior.of("cavitation")["pneumonia"]
     assert (evidence.value, evidence.confidence) == (1, pytest.approx(0.9 * 2 / 3, abs=1e-3))
+
+
+def test_what_is_read_indirectly_weighs_less(lexicon: Lexicon) -> None:
+    text = "Absence of cavitation favours heart failure. Kerley lines favour heart failure."
+    prior = read_prior(Corpus((Entry("e", "E", text, ("Book",), "", False),)), lexicon)
+    weights = {one.observation: (one.value, one.confidence) for one in prior.statements}
+    assert weights == {"cavitation": (-1, 0.6), "kerley_b_lines": (1, 0.9)}
 
 
 def test_starter_corpus_does_not_contradict_itself(corpus: Corpus, lexicon: Lexicon) -> None:
