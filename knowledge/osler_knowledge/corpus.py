@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources.abc import Traversable
 from itertools import pairwise
@@ -96,8 +96,10 @@ class Corpus:
 
 def entry_record(entry: Entry) -> dict[str, Any]:
     """Return an entry as JSON holds it; what an entry does not state is left out, so that digests outlive new fields."""
-    record = asdict(entry)
-    return {name: value for name, value in record.items() if value or name not in _LATER_FIELDS}
+    record = {name: value for name, value in vars(entry).items() if value or name not in _LATER_FIELDS}
+    if entry.sections:
+        record["sections"] = [dict(vars(one)) for one in entry.sections]
+    return record
 
 
 def _invalid(message: str) -> OslerError:
