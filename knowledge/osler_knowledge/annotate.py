@@ -29,7 +29,7 @@ from osler_knowledge.context import (
 )
 from osler_knowledge.language import Found, PhraseFinder, blank_english
 from osler_knowledge.lexicon import Lexicon, starter_lexicon
-from osler_knowledge.modifiers import Change, Side, change_of, neighbourhoods, side_of, together
+from osler_knowledge.modifiers import Change, Side, change_of, neighbourhoods, sides_of, together
 
 State = Literal["present", "absent", "uncertain"]
 Doubt = Literal["probable", "possible"]
@@ -128,13 +128,13 @@ class Annotator:
         for context in self._contexts:
             context(doc)
         mentions: dict[str, list[Mention]] = {}
-        for span, stretch in zip(spans, neighbourhoods(spans), strict=True):
+        stretches = neighbourhoods(spans)
+        for span, stretch, side in zip(spans, stretches, sides_of(spans, stretches), strict=True):
             state = _state(span)
             if state:
                 section = _section(span.start_char, sections) or None
-                side, change = side_of(span, stretch), change_of(span, stretch)
                 doubt = _doubt(span) if state == "uncertain" else None
-                mention = Mention(state, span.start_char, span.end_char, doubt, side, change, section)
+                mention = Mention(state, span.start_char, span.end_char, doubt, side, change_of(span, stretch), section)
                 mentions.setdefault(span.label_.removeprefix(_DENIED), []).append(mention)
         return mentions
 

@@ -1,7 +1,8 @@
 """What the words beside a mention add to it: the side of the body, and the change since an earlier image.
 
 Both are looked for in the mention's own stretch of the sentence: from the mention or the break before it to the mention or
-the break after it. Words before count first, the nearest above all ("right lung clear, left effusion" is on the left).
+the break after it. Words before count first, the nearest above all ("right lung clear, left effusion" is on the left). A
+mention without a side takes that of the one that it explains or is named with ("left basilar opacity, likely atelectasis").
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ def _by_word(words: Mapping[Value, str]) -> dict[str, Value]:
     return {word: value for value, line in words.items() for word in line.split()}
 
 
+def _words(line: str) -> frozenset[str]:
+    return frozenset(line.split())
+
+
 _SIDE_WORDS: Mapping[Side, str] = {
     "left": "left lt l lingula lingular",
     "right": "right rt r",
@@ -35,8 +40,24 @@ _CHANGE_WORDS: Mapping[Change, str] = {
     "resolved": "resolved resolution cleared",
 }
 _SIDES, _CHANGES = _by_word(_SIDE_WORDS), _by_word(_CHANGE_WORDS)
-_LINKS = frozenset({"and", "or", "/", "&", ",", "greater", "more", "less", "than", "also"})  # "right and left"
+_AFTER: Mapping[str, Side] = {
+    "bases": "bilateral",
+    "apices": "bilateral",
+    "lungs": "bilateral",
+}  # "scarring in the apices"
+# What may stand between two sides of one mention: "right lower lobe and left base", "left greater than right".
+_LINKS = _words(
+    "and or / & , greater larger more less than also at in the small moderate large mild minimal trace sided -"
+)
+_LINKS |= _words("upper middle lower mid lobe lobes lung base basal basilar apex apical zone midlung")
+_NAMED_WITH = _words("and or and/or / versus vs vs. with")
+_EXPLAINS = _words(
+    "represent represents representing reflect reflects reflecting compatible consistent likely probably"
+)
+_EXPLAINS |= _words("possibly suggestive suggesting due favored favoring related")
+_JOINED_WITHIN = 7  # tokens between a mention and the one whose side it takes
 _BREAKS = frozenset(";.:()") | {"but", "with", "without", "although", "while", "versus"}
+_BROKEN = frozenset({";", ".", ":", "but", "without", "although", "while", "no"})
 _DENIES_CHANGE = frozenset({"not", "no", "without"})
 _CHANGE_DENIED = frozenset({"change", "changed", "interval", "significant", "significantly", "resolved", "cleared"})
 _NEAR = 8  # tokens looked at on each side
@@ -70,7 +91,7 @@ def side_of(span: Span, stretch: tuple[int, int]) -> Side | None:
     for tokens in (before, list(span), after):
         sides: set[Side] = set()
         for token in tokens:  # from the mention outwards
-            side = _side(token)
+            side = _side(token) or (_AFTER.get(token.lower_) if tokens is after and not sides else None)
             if side:
                 sides.add(side)
             elif sides and token.lower_ not in _LINKS:
@@ -78,6 +99,25 @@ def side_of(span: Span, stretch: tuple[int, int]) -> Side | None:
         if sides:
             return together(sides)
     return None
+
+
+def sides_of(spans: Sequence[Span], stretches: Sequence[tuple[int, int]]) -> list[Side | None]:
+    """Return the side of each mention, which may be that of a mention it explains or is named with."""
+    sides = [side_of(span, stretch) for span, stretch in zip(spans, stretches, strict=True)]
+    order = sorted(range(len(spans)), key=lambda number: (spans[number].start, spans[number].end))
+    for first, second in pairwise(order):
+        if sides[second] is None and _joined(spans[first], spans[second], _NAMED_WITH | _EXPLAINS):
+            sides[second] = sides[first]
+    for second, first in pairwise(reversed(order)):
+        if sides[first] is None and _joined(spans[first], spans[second], _NAMED_WITH):
+            sides[first] = sides[second]
+    return sides
+
+
+def _joined(first: Span, second: Span, words: frozenset[str]) -> bool:
+    between = [token.lower_ for token in first.doc[first.end : second.start]]
+    near = first.sent == second.sent and len(between) <= _JOINED_WITHIN and not _BROKEN & set(between)
+    return near and bool(words & set(between))
 
 
 def _side(token: Token) -> Side | None:

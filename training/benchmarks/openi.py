@@ -21,21 +21,25 @@ from typing import Any
 import numpy as np
 import yaml
 
+from osler.bottleneck.records import Array
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+from osler_knowledge.annotate import Annotator, Phrases
 from osler_knowledge.report_findings import report_findings
 from osler_training.evaluate.bootstrap import Estimate, patient_weights
 from osler_training.evaluate.openi import (
     FINDINGS,
     HALVES,
     RARE_FINDINGS,
+    SIDED,
     IndexedReport,
     half_of,
+    indexed_side,
     read_openi,
     reference,
     split_digest,
 )
-from osler_training.evaluate.report_annotation import READERS, VARIANTS, Flags, Scores, score
+from osler_training.evaluate.report_annotation import READERS, VARIANTS, Flags, Scores, asserted, score
 
 SEED, REPLICATES = 20, 2000
 JUDGED = Path(__file__).with_name("openi_disagreements.yaml")
@@ -79,6 +83,7 @@ def evaluate(reports: list[IndexedReport]) -> dict[str, Any]:
         "macro_f1": {name: told(one) for name, one in macro.items()},
         "macro_f1_gain": {name: told(macro["osler"].minus(one)) for name, one in macro.items() if name != "osler"},
         "read": judged(reports, flags["osler"], truth, list(findings)),
+        "sides": sides(reports, phrases, weights),
         "findings": {key: _finding(scores, column, int(truth[:, column].sum())) for column, key in enumerate(findings)},
     }
 
@@ -97,6 +102,24 @@ def judged(reports: list[IndexedReport], flags: Flags, truth: Flags, findings: l
     single = np.ones((1, len(reports)))
     alone = score(np.where(own, flags, truth), truth, single).macro_f1(range(len(FINDINGS)))
     return {"disagreements": counts, "macro_f1_with_our_errors_alone": round(alone.value, 4)}
+
+
+def sides(reports: list[IndexedReport], phrases: Mapping[str, Phrases], weights: Array) -> dict[str, Any]:
+    """Compare sides where finding and side are indexed and Osler asserts the finding: share named, and right of those."""
+    counts = np.zeros((len(reports), 3))  # of a report: findings with an indexed side, sides read, sides read right
+    mentions = Annotator({key: phrases[key] for key in SIDED})(report.text for report in reports)
+    for row, (report, read) in enumerate(zip(reports, mentions, strict=True)):
+        for key in SIDED:
+            side, mention = indexed_side(report, FINDINGS[key]), read.get(key)
+            if side and mention and asserted(mention):
+                counts[row] += (1, mention.side is not None, mention.side == side)
+    drawn = weights @ counts
+    total = counts.sum(0)
+    return {
+        "sides": int(total[0]),
+        "recall": told(Estimate(total[2] / total[0], drawn[:, 2] / drawn[:, 0])),
+        "precision": told(Estimate(total[2] / total[1], drawn[:, 2] / drawn[:, 1])),
+    }
 
 
 def _finding(scores: Mapping[str, Scores], column: int, indexed: int) -> dict[str, Any]:
@@ -127,6 +150,8 @@ def table(answer: Mapping[str, Any]) -> list[str]:
     lines += [f"Disagreements, {key}: {dict(one)}" for key, one in answer["read"]["disagreements"].items()]
     total = sum((one for key, one in answer["read"]["disagreements"].items() if key in FINDINGS), Counter())
     alone = answer["read"]["macro_f1_with_our_errors_alone"]
+    side = answer["sides"]
+    lines.append(f"Sides ({side['sides']}): precision {cell(side['precision'])}, recall {cell(side['recall'])}.")
     return [*lines, f"All of the {len(FINDINGS)}: {dict(total)}; mean F1 with our errors alone: {alone:.3f}."]
 
 

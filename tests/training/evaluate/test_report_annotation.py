@@ -13,7 +13,15 @@ from osler_contracts.errors import OslerError
 from osler_knowledge.annotate import Phrases
 from osler_knowledge.report_findings import report_findings
 from osler_training.evaluate.bootstrap import patient_weights
-from osler_training.evaluate.openi import FINDINGS, RARE_FINDINGS, half_of, read_openi, reference
+from osler_training.evaluate.openi import (
+    FINDINGS,
+    RARE_FINDINGS,
+    IndexedReport,
+    half_of,
+    indexed_side,
+    read_openi,
+    reference,
+)
 from osler_training.evaluate.report_annotation import READERS, score
 
 HEAD = "uid,mesh_major,findings,impression\n"
@@ -38,6 +46,17 @@ def test_headings_become_labels_by_name_and_qualifier(small: Path) -> None:
     wanted = {key: FINDINGS[key] for key in ("cardiomegaly", "degenerative_spine")}
     assert reference(reports, wanted).tolist() == [[True, True], [False, False], [True, False], [False, False]]
     assert "Cardiomegaly/mild" not in reports[0].text
+
+
+def test_the_side_is_that_of_the_headings() -> None:
+    wanted = FINDINGS["nodule"]
+    for headings, side in (
+        (("Nodule/lung/left", "Opacity/lung/right"), "left"),
+        (("Nodule/lung/left", "Nodule/lung/base/right"), "bilateral"),
+        (("Nodule/lung/lingula",), "left"),
+        (("Nodule", "Opacity/right"), None),
+    ):
+        assert indexed_side(IndexedReport("1", "", headings), wanted) == side
 
 
 def test_the_three_readers_differ_as_they_should(small: Path) -> None:

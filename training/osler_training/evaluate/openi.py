@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+from osler_knowledge.modifiers import Side, together
 
 SPLIT_SALT = "osler-openi-1"
 Half = Literal["development", "reporting"]
@@ -51,6 +52,10 @@ RARE_FINDINGS: Mapping[str, tuple[str, ...]] = {
     "pulmonary_edema": ("Pulmonary Edema",),
     "hiatal_hernia": ("Hernia, Hiatal",),
 }
+
+# Findings that are on one side or on both.
+SIDED = ("atelectasis", "pleural_effusion", "granuloma", "nodule", "opacity", "airspace_disease", "cicatrix")
+_SIDES: Mapping[str, Side] = {"left": "left", "lingula": "left", "right": "right", "bilateral": "bilateral"}
 
 
 @dataclass(frozen=True)
@@ -97,15 +102,27 @@ def split_digest(reports: Iterable[IndexedReport], half: Half) -> str:
 
 def indexed(report: IndexedReport, wanted: Sequence[str]) -> bool:
     """Say whether a report has one of the headings, with its qualifier where one is named."""
-    for heading in report.headings:
-        name, *qualifiers = heading.split("/")
-        for want in wanted:
-            head, _, qualifier = want.partition("/")
-            if name.lower() == head.lower() and (not qualifier or qualifier in qualifiers):
-                return True
+    return any(_matches(heading, wanted) for heading in report.headings)
+
+
+def _matches(heading: str, wanted: Sequence[str]) -> bool:
+    name, *qualifiers = heading.split("/")
+    for want in wanted:
+        head, _, qualifier = want.partition("/")
+        if name.lower() == head.lower() and (not qualifier or qualifier in qualifiers):
+            return True
     return False
 
 
 def reference(reports: Sequence[IndexedReport], findings: Mapping[str, Sequence[str]]) -> NDArray[np.bool_]:
     """Return which report is indexed with which finding (n, F)."""
     return np.array([[indexed(one, wanted) for wanted in findings.values()] for one in reports], bool)
+
+
+def indexed_side(report: IndexedReport, wanted: Sequence[str]) -> Side | None:
+    """Return the side that the qualifiers of the finding's headings name; the lingula is on the left."""
+    sides: set[Side] = set()
+    for heading in report.headings:
+        if _matches(heading, wanted):
+            sides |= {_SIDES[qualifier] for qualifier in heading.split("/")[1:] if qualifier in _SIDES}
+    return together(sides) if sides else None
