@@ -10,7 +10,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from importlib import metadata, resources
 from itertools import islice
@@ -42,23 +42,28 @@ class AnnotationCache:
     """Annotations by rules and content, in one SQLite file.
 
     Raises:
-        OslerError: `workspace-invalid` where the file is something else.
+        OslerError: `workspace-invalid` where the file is something else, or cannot be read or written.
     """
 
     def __init__(self, path: Path, rules: str) -> None:
-        self._rules = rules
+        self._rules, self._name = rules, path.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with self._faults():
             self._store = sqlite3.connect(path, timeout=60)
             self._store.execute(
                 "CREATE TABLE IF NOT EXISTS annotations"
                 " (rules TEXT, report TEXT, mentions TEXT, PRIMARY KEY (rules, report)) WITHOUT ROWID"
             )
-        except sqlite3.DatabaseError as error:
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
             raise OslerError(
                 Code.WORKSPACE_INVALID,
-                f"{path.name} holds no annotations that can be read.",
-                "Delete it: it is made again.",
+                f"The annotations kept in {self._name} cannot be read or written ({type(error).__name__}).",
+                "See that the disk has room and that no other run holds it; else delete it: it is made again.",
             ) from error
 
     def close(self) -> None:
@@ -67,9 +72,10 @@ class AnnotationCache:
 
     def get(self, report: str) -> Mentions | None:
         """Return what is kept for a report's hash."""
-        found = self._store.execute(
-            "SELECT mentions FROM annotations WHERE rules = ? AND report = ?", (self._rules, report)
-        ).fetchone()
+        with self._faults():
+            found = self._store.execute(
+                "SELECT mentions FROM annotations WHERE rules = ? AND report = ?", (self._rules, report)
+            ).fetchone()
         if found is None:
             return None
         return {key: [Mention(*one) for one in ones] for key, ones in json.loads(found[0]).items()}
@@ -80,7 +86,7 @@ class AnnotationCache:
             (self._rules, report, json.dumps({key: [astuple(one) for one in ones] for key, ones in found.items()}))
             for report, found in mentions.items()
         ]
-        with self._store:
+        with self._faults(), self._store:
             self._store.executemany("INSERT OR REPLACE INTO annotations VALUES (?, ?, ?)", rows)
 
 
