@@ -22,7 +22,10 @@ class Study(Base):
 
 
 class Instance(Base):
-    """An archived file; `source_sha256` is the content it came from, `sha256` its own."""
+    """An archived file; `source_sha256` is the content it came from, `sha256` its own.
+
+    `decoder` is what decoded its pixels at the gate, with its version; empty for files of schema 1, which did not say.
+    """
 
     __tablename__ = "instances"
     uid: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -39,6 +42,7 @@ class Instance(Base):
     columns: Mapped[int]
     transfer_syntax: Mapped[str] = mapped_column(String(64))
     photometric: Mapped[str] = mapped_column(String(16))
+    decoder: Mapped[str] = mapped_column(String(128), default="", server_default="")
     warnings: Mapped[list[str]] = mapped_column(JSON)
     study: Mapped[Study] = relationship(back_populates="instances")
 

@@ -32,6 +32,7 @@ class InstanceRecord:
         columns: Width in pixels.
         transfer_syntax: Transfer Syntax UID.
         photometric: Photometric Interpretation.
+        decoder: What decoded its pixels at the gate, with its version; empty where the index is too old to say.
     """
 
     uid: str
@@ -45,6 +46,7 @@ class InstanceRecord:
     columns: int
     transfer_syntax: str
     photometric: str
+    decoder: str = ""
 
 
 @dataclass(frozen=True)

@@ -119,4 +119,5 @@ def _instance(root: Path, row: Instance) -> InstanceRecord:
         columns=row.columns,
         transfer_syntax=row.transfer_syntax,
         photometric=row.photometric,
+        decoder=row.decoder,
     )

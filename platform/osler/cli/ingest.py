@@ -11,6 +11,9 @@ from osler.sources.address import FORMS, parse_place, parse_query
 
 SUMMARY = "take DICOM files through a data contract into the de-identified archive"
 SAY_EVERY = 512
+WORKERS = (
+    "worker processes (default: 2); 0 decodes in this one: no limit holds, and a decoder that crashes ends the run"
+)
 
 _EPILOG = """\
 SOURCE is one of:
@@ -34,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--site", required=True, help="name of the hospital that the files come from")
     add_workspace(parser)
     parser.add_argument("--contract", default="chest-radiograph", help="name of a shipped contract, or path of one")
-    parser.add_argument("--workers", type=int, default=2, help="worker processes, 0 for none (default: 2)")
+    parser.add_argument("--workers", type=int, default=2, help=WORKERS)
     parser.add_argument(
         "--key-file", type=Path, help="key of the pseudonyms (default: $OSLER_KEY_FILE, else a new one)"
     )

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import iter_pixels, pixel_array
-from pydicom.uid import JPEG2000TransferSyntaxes, JPEGTransferSyntaxes
+from pydicom.uid import JPEG2000TransferSyntaxes, JPEGTransferSyntaxes, RLELossless
 
 from osler.dicom.codestream import read_codestream
 from osler.dicom.complaints import listening
@@ -92,11 +92,12 @@ def _check_frames(dataset: Dataset, chosen: Decoder) -> NDArray[Any] | None:
     """Decode every frame; returns what `Checked.only` is."""
     decoded, only = 0, None
     keep = frame_count(dataset) == 1 and int(dataset.get("SamplesPerPixel") or 1) == 1
+    tolerance = 0 if dataset.file_meta.TransferSyntaxUID == RLELossless else JPEG_TOLERANCE
     with refusing(from_pixel_error):
         second = _second_opinion(dataset, chosen)
         for pixels in iter_pixels(dataset, raw=True, **_options(dataset, chosen)):
             _check_shape(dataset, pixels, 0)
-            if second is not None and not _agree(pixels, next(second), int(dataset.BitsStored)):
+            if second is not None and not _agree(pixels, next(second), int(dataset.BitsStored), tolerance):
                 raise refusal(Code.PIXELS_UNDECODABLE, "A compressed frame is damaged: two decoders disagree over it.")
             decoded += 1
             only = _reposition(dataset, pixels) if keep else None
@@ -106,11 +107,11 @@ def _check_frames(dataset: Dataset, chosen: Decoder) -> NDArray[Any] | None:
 
 
 def _second_opinion(dataset: Dataset, chosen: Decoder) -> Iterator[NDArray[Any]] | None:
-    """Decode JPEG and JPEG 2000 once more with GDCM: Pillow and OpenJPEG make something up for what is damaged."""
+    """Decode once more with GDCM: Pillow, OpenJPEG and the reader of RLE make something up for what is damaged."""
     syntax = dataset.file_meta.TransferSyntaxUID
     if (
         chosen.plugin.startswith("gdcm")
-        or syntax not in (*JPEGTransferSyntaxes, *JPEG2000TransferSyntaxes)
+        or syntax not in (*JPEGTransferSyntaxes, *JPEG2000TransferSyntaxes, RLELossless)
         or "gdcm" not in get_decoder(syntax).available_plugins
     ):
         return None
@@ -119,12 +120,12 @@ def _second_opinion(dataset: Dataset, chosen: Decoder) -> Iterator[NDArray[Any]]
     return iter_pixels(dataset, raw=True, **options)
 
 
-def _agree(one: NDArray[Any], other: NDArray[Any], bits: int) -> bool:
+def _agree(one: NDArray[Any], other: NDArray[Any], bits: int, tolerance: int) -> bool:
     """Compare values as they wrap around: where header and codestream differ in sign, decoders follow one or the other."""
     if one.shape != other.shape:
         return False
     apart = np.abs(one.astype(np.int64) - other) % (1 << bits)
-    return int(np.minimum(apart, (1 << bits) - apart).max()) <= JPEG_TOLERANCE
+    return int(np.minimum(apart, (1 << bits) - apart).max()) <= tolerance
 
 
 def decoder_for(dataset: Dataset) -> Decoder:

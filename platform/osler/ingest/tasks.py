@@ -76,6 +76,7 @@ class Prepared:
     columns: int
     transfer_syntax: str
     photometric: str
+    decoder: str
     pixels_judged: bool
     links: tuple[Link, ...] = field(default=(), repr=False)
 
@@ -110,15 +111,15 @@ def prepare(job: Job) -> Prepared | OslerError:
         with warnings.catch_warnings(), refusing(from_header_error):
             warnings.simplefilter("ignore")  # the header stage has collected them
             dataset = _read(job)
-            only = check_decodable(dataset).only
+            checked = check_decodable(dataset)
             _make_a_study(dataset)
-            judged = clean_pixels(dataset, job.profile.burned_in, only)
+            judged = clean_pixels(dataset, job.profile.burned_in, checked.only)
             pseudonymizer = Pseudonymizer(job.key)
             patient = pseudonymizer.patient(*patient_key(dataset, job.site))
             links = links_of(dataset, pseudonymizer, job.site) if job.linked else ()
             deidentify(dataset, pseudonymizer, issuer=job.site, profile=job.profile, pixels_judged=judged)
             content = to_bytes(dataset)
-            described = _describe(dataset, patient, hashlib.sha256(content).hexdigest())
+            described = _describe(dataset, patient, hashlib.sha256(content).hexdigest(), checked.decoder.label)
             prepared = replace(described, links=links)
     except OslerError as error:
         return error
@@ -147,7 +148,7 @@ def _make_a_study(dataset: FileDataset) -> None:
         dataset.StudyInstanceUID = f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"
 
 
-def _describe(dataset: FileDataset, patient: str, sha256: str) -> Prepared:
+def _describe(dataset: FileDataset, patient: str, sha256: str, decoder: str) -> Prepared:
     modality, view = str(dataset.get("Modality") or ""), view_of(dataset)
     return Prepared(
         uid=str(dataset.SOPInstanceUID),
@@ -164,6 +165,7 @@ def _describe(dataset: FileDataset, patient: str, sha256: str) -> Prepared:
         columns=int(dataset.Columns),
         transfer_syntax=str(dataset.file_meta.TransferSyntaxUID),
         photometric=str(dataset.get("PhotometricInterpretation") or ""),
+        decoder=decoder,
         pixels_judged=dataset.PatientIdentityRemoved == "YES",
     )
 
