@@ -16,8 +16,8 @@ from pydicom.dataset import Dataset
 from osler.deid.options import BurnedIn
 from osler.deid.rewrite import blank, each_frame
 from osler.deid.text_lines import whole_line
-from osler.deid.text_reader import Text, TextReader, read_all, read_closely, text_reader
-from osler.deid.text_rules import unwanted
+from osler.deid.text_reader import TINY, Text, TextReader, read_all, read_closely, text_reader
+from osler.deid.text_rules import LEGIBLE, unwanted
 from osler.deid.text_screen import SECOND_LOOK, Box, Grey, area, busy_places, joined, overlap
 from osler.deid.text_views import ends, views
 from osler.dicom.identifiers import patient_identifiers
@@ -41,10 +41,12 @@ class Judgement:
     Attributes:
         judged: Whether they could be looked at.
         boxes: What must not stay, in pixels of every frame.
+        doubtful: Whether something that looks like text could not be read, so that nobody may call the pixels clean.
     """
 
     judged: bool
     boxes: tuple[Box, ...] = ()
+    doubtful: bool = False
 
 
 def is_risky(dataset: Dataset) -> bool:
@@ -96,7 +98,7 @@ def clean_pixels(dataset: Dataset, policy: BurnedIn, only: NDArray[Any] | None =
         raise refusal(Code.BURNED_IN_TEXT)
     for _ in range(ROUNDS):
         if not judgement.boxes:
-            return True
+            return not judgement.doubtful
         box_out(dataset, judgement.boxes)
         judgement = judge_pixels(dataset, reader, names)
     # What could not be made unreadable does not pass as clean.
@@ -128,7 +130,7 @@ def judge_pixels(
     """
     if reader is None:
         return Judgement(judged=False)
-    risky, boxes = is_risky(dataset), dict[Box, None]()
+    risky, boxes, doubtful = is_risky(dataset), dict[Box, None](), False
     for number, frame in enumerate(each_frame(dataset) if only is None else [only]):
         for view, places, faint in _looks(dataset, frame, boxes):
             if risky and number == 0 and not faint:
@@ -141,9 +143,19 @@ def judge_pixels(
             read = [text for text in found if text.score >= sure]
             lines = (_wider(text, view) for text in unwanted(read, view.shape, identifiers))
             boxes |= dict.fromkeys(whole_line(frame, line) if frame.ndim == 2 else line for line in lines)
+            unread = _unread(places, found) if frame.ndim == 2 and not faint else []
+            if max(frame.shape) <= TINY:
+                boxes |= dict.fromkeys(unread)
+            doubtful |= bool(unread)
         if boxes and first_only:
             break
-    return Judgement(judged=True, boxes=tuple(boxes))
+    return Judgement(judged=True, boxes=tuple(boxes), doubtful=doubtful)
+
+
+def _unread(places: Iterable[Box], found: Iterable[Text]) -> list[Box]:
+    """Return the busy places in which no line was read with any certainty."""
+    read = [text.box for text in found if text.score >= LEGIBLE]
+    return [place for place in places if not any(overlap(place, box) for box in read)]
 
 
 def _looks(dataset: Dataset, frame: NDArray[Any], boxes: Mapping[Box, None]) -> Iterator[tuple[Grey, list[Box], bool]]:
