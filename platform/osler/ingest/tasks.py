@@ -25,6 +25,11 @@ from osler.files import write_synced
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError, from_os_error
 
+PIXEL_DESCRIPTION = (
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration", "PhotometricInterpretation"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+)
+
 
 @dataclass(frozen=True)
 class Examined:
@@ -117,7 +122,11 @@ def prepare(job: Job) -> Prepared | OslerError:
             pseudonymizer = Pseudonymizer(job.key)
             patient = pseudonymizer.patient(*patient_key(dataset, job.site))
             links = links_of(dataset, pseudonymizer, job.site) if job.linked else ()
+            before = _pixel_description(dataset)
             deidentify(dataset, pseudonymizer, issuer=job.site, profile=job.profile, pixels_judged=judged)
+            if _pixel_description(dataset) != before:
+                message = "An element that describes the pixels is written as one of another kind (its VR)."
+                raise refusal(Code.HEADER_INVALID, message)
             content = to_bytes(dataset)
             described = _describe(dataset, patient, hashlib.sha256(content).hexdigest(), checked.decoder.label)
             prepared = replace(described, links=links)
@@ -135,6 +144,11 @@ def _read(job: Job) -> FileDataset:
     if hashlib.sha256(content).hexdigest() != job.sha256:
         raise refusal(Code.UNREADABLE, "The file changed while it was being read.")
     return dcmread(BytesIO(content))
+
+
+def _pixel_description(dataset: FileDataset) -> list[str]:
+    """Return what the pixels are read by: de-identification, which goes by VR, must leave it."""
+    return [str(dataset.get(keyword)) for keyword in PIXEL_DESCRIPTION]
 
 
 def _make_a_study(dataset: FileDataset) -> None:

@@ -140,6 +140,17 @@ def test_image_without_a_study_is_a_study_of_its_own(
     assert not take(folder, Workspace.open(workspace.root / "chest", create=True)).accepted
 
 
+def test_pixels_described_under_the_wrong_kind_of_value_are_refused(
+    make_radiograph: Make, write_dicom: Write, workspace: Workspace
+) -> None:
+    """As a date, the photometric interpretation would be taken for one that is to be shifted, and be lost."""
+    path = write_dicom(make_radiograph())
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"\x28\x00\x04\x00CS", b"\x28\x00\x04\x00DA"))
+    assert path.read_bytes() != content
+    assert take(path, workspace, contract="any-image").by_reason == {"header-invalid": 1}
+
+
 def test_two_workspaces_hold_the_same_bytes(source: Path, workspace: Workspace, tmp_path: Path) -> None:
     other = Workspace.open(tmp_path / "other", create=True)
     for target in (workspace, other):
