@@ -20,8 +20,8 @@ PACKAGES = ("rapidocr", "onnxruntime", "cv2")
 LARGEST, SMALLEST, ENLARGED = 1600, 960, 2.0  # longer side given to the reader, and how far a small image is enlarged
 TINY, ENLARGED_TINY = 256, 3.0  # and a tiny one, in pixels of its longer side
 CLOSER, MOST_PLACES = 1.5, 12  # a second look, so much closer, at busy places in which nothing was read
-MARGIN = 12  # pixels around a busy place that are read with it
-TRIES = 2  # with more around, where a cutting's edge went through a line
+MARGIN, WIDER_MARGIN = 12, 48  # pixels around a busy place that are read with it, and more where they cut a line
+TRIES = 2
 MOST_CUT_OUT = 0.5  # share of an image: where busy places are more, the whole is read at once
 
 
@@ -65,14 +65,14 @@ def read_whole(reader: TextReader, image: Grey) -> list[Text]:
 def read_places(reader: TextReader, image: Grey, places: Sequence[Box], closer: float = 1.0) -> list[Text]:
     """Read places of an image with what is next to them, on one sheet, or the whole image where they are most of it."""
     found: list[Text] = []
-    left = merged(_grown(place, image) for place in places)
+    left = merged(_grown(place, image, MARGIN) for place in places)
     for _ in range(TRIES):
         if closer == 1.0 and sum(map(area, left)) > MOST_CUT_OUT * image.size:
             return found + read_whole(reader, image)
         read = _read_sheet(reader, image, left, closer) if left else []
         cut = {place for place, text in read if _is_cut(text, place, image)}
         found += [text for place, text in read if place not in cut]
-        left = merged(_grown(place, image) for place in cut)
+        left = merged(_grown(place, image, WIDER_MARGIN) for place in cut)
     return found + [text for place, text in read if place in cut]
 
 
@@ -125,10 +125,10 @@ def _is_cut(text: Text, place: Box, image: Grey) -> bool:
     )
 
 
-def _grown(place: Box, image: Grey) -> Box:
+def _grown(place: Box, image: Grey, margin: int) -> Box:
     top, left, bottom, right = place
     rows, columns = image.shape
-    return max(top - MARGIN, 0), max(left - MARGIN, 0), min(bottom + MARGIN, rows), min(right + MARGIN, columns)
+    return max(top - margin, 0), max(left - margin, 0), min(bottom + margin, rows), min(right + margin, columns)
 
 
 def _back(text: Text, scale: float, corner: tuple[int, ...], image: Grey) -> Text:
