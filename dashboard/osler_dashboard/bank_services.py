@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from osler.banks import BankStore, Step, tasks_with_banks
@@ -30,16 +32,18 @@ def store(task: str) -> BankStore:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _corpus(task: str) -> Corpus | None:
+def _corpus(task: str, own: Path | None, proposed: int) -> Corpus | None:
     try:
-        return load_corpus(task=task)
+        return load_corpus(own, task)
     except OslerError:
-        return None  # a bank from a corpus of one's own: passages are shown without what stands around them
+        return None  # a bank from elsewhere: passages are shown without what stands around them
 
 
 def passage(task: str, citation: Citation) -> InPlace:
     """Return a passage with the text around it."""
-    return in_place(citation, _corpus(task), AROUND)
+    own = store(task).own_corpus
+    held = own if own.is_dir() else None
+    return in_place(citation, _corpus(task, held, held.stat().st_mtime_ns if held else 0), AROUND)
 
 
 def review(task: str, seen: Concept, step: Step, who: Reviewer, action: str) -> ConceptBank:

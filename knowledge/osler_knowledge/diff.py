@@ -46,7 +46,8 @@ def _of(old: Concept, new: Concept, findings: tuple[str, ...]) -> Iterator[str]:
         yield f"{new.id}: its passage is another, now of the entry {new.citation.entry!r}."
     for system in sorted({*old.codes, *new.codes}):
         if old.codes.get(system) != new.codes.get(system):
-            yield f"{new.id}: its code in {system} was {old.codes.get(system)} and is {new.codes.get(system)}."
+            codes = [one.codes.get(system, "none") for one in (old, new)]
+            yield f"{new.id}: its code in {system} was {codes[0]} and is {codes[1]}."
 
 
 def in_short(found: list[str], most: int = 3) -> str:

@@ -1,7 +1,7 @@
 """The concept banks of a workspace: each step saved at once, audited, and every version kept.
 
 `knowledge/<task>.json` is the bank at hand and the authority; `knowledge/<task>/<version>.json` is the last state of
-each version.
+each version. Entries and words that the user brought for a task lie beside the versions.
 """
 
 from __future__ import annotations
@@ -55,6 +55,16 @@ class BankStore:
     def folder(self) -> Path:
         """The versions."""
         return self.workspace.knowledge / self.task
+
+    @property
+    def own_corpus(self) -> Path:
+        """The entries that the user brought, if any, so that passages are found again."""
+        return self.folder / "corpus"
+
+    @property
+    def own_lexicon(self) -> Path:
+        """The words that the user brought, if any."""
+        return self.folder / "lexicon.yaml"
 
     def exists(self) -> bool:
         """Return whether there is a bank."""

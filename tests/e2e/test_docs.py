@@ -27,9 +27,10 @@ def _lines(path: Path, language: str) -> list[str]:
 
 @pytest.fixture
 def folder(demo: Path, tmp_path: Path) -> Path:
-    """A folder as the documents take it to be: a finished demonstration, and a table of images."""
+    """A folder as the documents take it to be: a finished demonstration, the examples, and a table of images."""
     home = tmp_path / "home"
     shutil.copytree(demo / "workspace", home / "workspace", ignore=shutil.ignore_patterns("phantoms"))
+    shutil.copytree(ROOT / "docs" / "examples", home / "examples")
     images = home / "images"
     images.mkdir()
     rng = np.random.default_rng(0)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
 from osler_knowledge.bank import Concept, ConceptBank
 from osler_knowledge.corpus import Corpus, load_corpus
 from osler_knowledge.lexicon import Lexicon, starter_lexicon
@@ -33,6 +35,7 @@ class Proposed:
         bank: The bank.
         drops: What was dropped, and how often.
         queries: Number of queries put to the proposer.
+        passages: Number of its passages, each found verbatim at its offsets.
         conflicts: Pairs of observation and finding of which the text says both for and against.
         stopped: Why the proposer stopped early; empty where it did not.
     """
@@ -40,6 +43,7 @@ class Proposed:
     bank: ConceptBank
     drops: Counter[Drop]
     queries: int
+    passages: int
     conflicts: tuple[tuple[str, str], ...]
     stopped: str = ""
 
@@ -101,7 +105,22 @@ def propose_bank(
     proposals = sorted(state.accepted.values(), key=lambda one: order[one.observation.id])
     concepts = tuple(_concept(one, prior) for one in proposals)
     bank = ConceptBank(task, version, lexicon.modality, lexicon.finding_ids, concepts)
-    return Proposed(bank, state.drops, state.queries, tuple(prior.conflicts()), state.stopped)
+    passages = _looked_up(bank, retriever)
+    return Proposed(bank, state.drops, state.queries, passages, tuple(prior.conflicts()), state.stopped)
+
+
+def _looked_up(bank: ConceptBank, retriever: Searcher) -> int:
+    """Require that every passage stands at its place in the index, and return how many there are."""
+    citations = [one.citation for one in bank.concepts]
+    citations += [one.citation for concept in bank.concepts for one in concept.prior.values() if one.citation]
+    for one in citations:
+        if retriever.entry(one.entry).text[one.start : one.end] != one.passage:
+            raise OslerError(
+                Code.INDEX_INVALID,
+                f"The index does not hold the passage that was read from its entry {one.entry!r}.",
+                "Build the index again.",
+            )
+    return len(citations)
 
 
 def _prior(state: Walk, lexicon: Lexicon) -> Prior:

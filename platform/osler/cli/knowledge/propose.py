@@ -10,13 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osler.cli.command import CommandResult, say
-from osler.cli.knowledge.common import INDEX_FOLDER, add_action, bank_file, kept, load
-from osler.cli.knowledge.proposers import add_server_arguments, open_talk
+from osler.cli.knowledge.common import (
+    INDEX_FOLDER,
+    add_action,
+    add_lexicon,
+    bank_file,
+    keep_sources,
+    kept,
+    load,
+    load_lexicon,
+)
+from osler.cli.knowledge.proposers import add_report_arguments, add_server_arguments, open_talk, read_reports
+from osler.cli.knowledge.search import open_index
 
 if TYPE_CHECKING:
+    from osler.banks import BankStore
     from osler_knowledge.bank import Concept, ConceptBank
-    from osler_knowledge.corpus import Corpus
     from osler_knowledge.propose import Proposed
+    from osler_knowledge.retrieval import Searcher
 
 _SIGNS = {1: "for", 0: "neither", -1: "against"}
 
@@ -24,6 +35,9 @@ _SIGNS = {1: "for", 0: "neither", -1: "against"}
 def declare(actions: Any) -> None:
     """Declare the three actions."""
     propose = add_action(actions, "propose", "build a bank from a corpus", _propose)
+    add_lexicon(propose)
+    propose.add_argument("--index", metavar="NAME", help="an index of the workspace instead of the task's corpus")
+    add_report_arguments(propose)
     add_server_arguments(propose)
     propose.add_argument("--out", type=Path, metavar="FILE", help="where to write the bank (default: in the workspace)")
     show = add_action(actions, "show", "show one concept: question, passage and prior", _show)
@@ -31,6 +45,7 @@ def declare(actions: Any) -> None:
     show.add_argument("--bank", type=Path, metavar="FILE", help="the bank (default: the workspace's, else a new one)")
     check = add_action(actions, "check", "check a bank against the lexicon and the corpus", _check)
     check.add_argument("bank", type=Path, metavar="BANK.json")
+    add_lexicon(check)
 
 
 def _propose(arguments: argparse.Namespace) -> CommandResult:
@@ -38,22 +53,19 @@ def _propose(arguments: argparse.Namespace) -> CommandResult:
     from osler.workspace import Workspace
     from osler_knowledge.history import now
     from osler_knowledge.propose import propose_bank
-    from osler_knowledge.retrieval import Retriever
     from osler_knowledge.review import Reviewer
 
-    corpus = load(arguments)
-    say(f"Reading {len(corpus.entries)} entries.")
     store = None if arguments.out else BankStore(Workspace.open(arguments.workspace, create=True), arguments.task)
-    if store is None:
-        retriever = Retriever(corpus)
-    else:
-        retriever = Retriever.open(corpus, store.workspace.knowledge / INDEX_FOLDER / arguments.task)
-    talk = open_talk(arguments, retriever)
+    lexicon, reports = load_lexicon(arguments), read_reports(arguments)
+    retriever, source = _searcher(arguments, store)
+    talk = open_talk(arguments, retriever, lexicon)
     begin = time.perf_counter()
     proposed = propose_bank(
         retriever,
+        lexicon,
         propose=talk.propose if talk else None,
         prior_of=talk.prior if talk else None,
+        reports=reports,
         task=arguments.task,
     )
     seconds = time.perf_counter() - begin
@@ -63,22 +75,37 @@ def _propose(arguments: argparse.Namespace) -> CommandResult:
         bank.save(path)
     else:
         fresh = _with_the_rest(proposed, store.load() if store.exists() else None)
-        bank, path = store.propose(fresh, Reviewer("osler", now(), f"from {len(corpus.entries)} entries")), store.path
+        bank, path = store.propose(fresh, Reviewer("osler", now(), f"from {source}")), store.path
+        keep_sources(arguments, store)
     evidence = sum(len(concept.prior) for concept in bank.concepts)
-    payload = {"bank": str(path), "concepts": len(bank.concepts), "with_citation": len(bank.concepts)}
-    payload |= {"digest": bank.digest, "entries": len(corpus.entries), "prior_values": evidence}
+    payload = {"bank": str(path), "concepts": len(bank.concepts), "with_citation": len(proposed.bank.concepts)}
+    payload |= {"digest": bank.digest, "source": source, "prior_values": evidence, "passages": proposed.passages}
     payload |= {"seconds": round(seconds, 2), "queries": proposed.queries, "dropped": _dropped(proposed)}
     payload |= {"contradictions": [list(pair) for pair in proposed.conflicts]}
     payload |= {"server": talk.payload(proposed)} if talk else {}
     lines = [
         f"{len(bank.concepts)} concepts, each with its passage, and {evidence} prior values: {path}",
-        f"{proposed.queries} queries in {seconds:.1f} s.",
+        f"{proposed.queries} queries in {seconds:.1f} s; {proposed.passages} passages found at their places.",
         *_drop_lines(proposed),
         *(f"The text contradicts itself on {sign} and {finding}." for sign, finding in proposed.conflicts),
         *(talk.lines(proposed) if talk else []),
-        _reviewed(corpus),
+        _reviewed(retriever, proposed.bank),
     ]
     return CommandResult(payload, lines)
+
+
+def _searcher(arguments: argparse.Namespace, store: BankStore | None) -> tuple[Searcher, str]:
+    """Return the index that the arguments name, else that of the corpus, and what to call it."""
+    from osler_knowledge.retrieval import Retriever
+
+    if arguments.index:
+        return open_index(arguments, arguments.index), f"the index {arguments.index}"
+    corpus = load(arguments)
+    source = f"{len(corpus.entries)} entries"
+    say(f"Reading {source}.")
+    if store is None:
+        return Retriever(corpus), source
+    return Retriever.open(corpus, store.workspace.knowledge / INDEX_FOLDER / arguments.task), source
 
 
 def _with_the_rest(proposed: Proposed, held: ConceptBank | None) -> ConceptBank:
@@ -108,14 +135,15 @@ def _drop_lines(proposed: Proposed) -> list[str]:
     lines = []
     for reason, names in sorted(named.items()):
         told = ", ".join(name for name in names if name)
-        lines.append(f"Dropped, {reason}: {times[reason]} times" + (f"; {told}" if told else ""))
+        lines.append(f"Dropped {times[reason]} times, {reason}" + (f": {told}" if told else "."))
     return lines
 
 
-def _reviewed(corpus: Corpus) -> str:
-    missing = sum(not entry.clinically_reviewed for entry in corpus.entries)
+def _reviewed(retriever: Searcher, bank: ConceptBank) -> str:
+    cited = {one.citation.entry for one in bank.concepts}
+    missing = sum(not retriever.entry(one).clinically_reviewed for one in cited)
     return (
-        f"Not clinically reviewed: {missing} of {len(corpus.entries)} entries." if missing else "Clinically reviewed."
+        f"Not clinically reviewed: {missing} of the {len(cited)} entries cited." if missing else "Clinically reviewed."
     )
 
 
@@ -149,10 +177,9 @@ def _lines(concept: Concept) -> list[str]:
 def _check(arguments: argparse.Namespace) -> CommandResult:
     from osler_knowledge.bank import ConceptBank
     from osler_knowledge.check import check_citations, check_concepts
-    from osler_knowledge.lexicon import starter_lexicon
 
     bank = ConceptBank.load(arguments.bank)
-    check_concepts(bank, starter_lexicon(arguments.task))
+    check_concepts(bank, load_lexicon(arguments))
     passages = check_citations(bank, load(arguments))
     payload = {"bank": bank.name, "version": bank.version, "concepts": len(bank.concepts), "passages": passages}
     payload["digest"] = bank.digest

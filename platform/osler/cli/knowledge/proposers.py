@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osler.cli.command import say
+from osler.cli.knowledge.common import load_lexicon
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
 if TYPE_CHECKING:
+    from osler_knowledge.lexicon import Lexicon
     from osler_knowledge.llm.client import Client
     from osler_knowledge.llm.prior import ServerPrior
     from osler_knowledge.llm.proposer import ServerProposer
-    from osler_knowledge.propose import Proposed
+    from osler_knowledge.propose import Proposed, ReportSample
     from osler_knowledge.retrieval import Searcher
 
 LOG_FOLDER = "llm"
@@ -74,7 +76,7 @@ class Talk:
         return [*lines, f"Stopped early. {stopped}"] if stopped else lines
 
 
-def open_talk(arguments: argparse.Namespace, retriever: Searcher) -> Talk | None:
+def open_talk(arguments: argparse.Namespace, retriever: Searcher, lexicon: Lexicon) -> Talk | None:
     """Return the conversation that the arguments ask for, None for the offline proposer.
 
     Raises:
@@ -87,7 +89,6 @@ def open_talk(arguments: argparse.Namespace, retriever: Searcher) -> Talk | None
     if not arguments.model:
         raise _usage("--llm names a server, and --model is missing.")
     from osler.workspace import Workspace
-    from osler_knowledge.lexicon import starter_lexicon
     from osler_knowledge.llm.client import Client
     from osler_knowledge.llm.prior import ServerPrior
     from osler_knowledge.llm.proposer import ServerProposer
@@ -104,8 +105,46 @@ def open_talk(arguments: argparse.Namespace, retriever: Searcher) -> Talk | None
         Journal(log, server.key),
     )
     say(f"Passages of the corpus go to {server.host}.")
-    proposer = ServerProposer(client, starter_lexicon(arguments.task))
+    proposer = ServerProposer(client, load_lexicon(arguments))
     return Talk(client, proposer, ServerPrior(proposer, retriever), log)
+
+
+def add_report_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name reports in which concepts have to occur."""
+    parser.add_argument(
+        "--reports",
+        type=Path,
+        metavar="FILE.csv",
+        help="keep only concepts that 10%% to 90%% of 100 reports each assert",
+    )
+    parser.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="C",
+        help="a column of --reports that holds text; again for more",
+    )
+
+
+def read_reports(arguments: argparse.Namespace) -> ReportSample | None:
+    """Return the reports that the arguments name, None where they name none; rows that cannot be read are told.
+
+    Raises:
+        OslerError: `usage` without a column, `table-invalid`, `unreadable`, `support-insufficient`.
+    """
+    if not arguments.reports:
+        if arguments.column:
+            raise _usage("--column names a column of --reports, which is missing.")
+        return None
+    if not arguments.column:
+        raise _usage("--reports names a table, and --column is missing.")
+    from osler_knowledge.propose import ReportSample
+    from osler_knowledge.report_table import Report, ReportTable
+
+    rows = list(ReportTable(arguments.reports, arguments.column))
+    texts = [row.text for row in rows if isinstance(row, Report)]
+    say(f"{len(texts)} reports, {len(rows) - len(texts)} rows that cannot be read.")
+    return ReportSample(texts)
 
 
 def _usage(message: str) -> OslerError:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osler.cli.command import CommandResult, say
-from osler.cli.knowledge.common import add_action
+from osler.cli.knowledge.common import add_action, load_lexicon
 from osler.cli.knowledge.review import opened
 
 if TYPE_CHECKING:
@@ -64,19 +64,18 @@ def _quality(arguments: argparse.Namespace, bank: ConceptBank) -> Quality:
     workspace = Workspace.open(arguments.workspace)
     names = [arguments.model] if arguments.model else model_names(workspace)
     explainer = StudyExplainer(workspace, names[0]) if names else None
-    return measure(Archive(workspace), explainer, bank, arguments.site, lexicon=_lexicon(bank), progress=say)
+    return measure(Archive(workspace), explainer, bank, arguments.site, lexicon=_lexicon(arguments, bank), progress=say)
 
 
-def _lexicon(bank: ConceptBank) -> Lexicon | None:
-    """Return the words for the bank's findings, where a shipped task has them all."""
-    from osler_knowledge.lexicon import starter_lexicon
-    from osler_knowledge.tasks import tasks
+def _lexicon(arguments: argparse.Namespace, bank: ConceptBank) -> Lexicon | None:
+    """Return the words for the bank's findings, None where the task's lexicon does not have them all."""
+    from osler_contracts.errors import OslerError
 
-    for task in tasks():
-        lexicon = starter_lexicon(task)
-        if lexicon.finding_ids == bank.findings:
-            return lexicon
-    return None
+    try:
+        lexicon = load_lexicon(arguments)
+    except OslerError:
+        return None  # a task without words: findings are read from the table of labels alone
+    return lexicon if lexicon.finding_ids == bank.findings else None
 
 
 def _payload(out: Path, bank: ConceptBank, quality: Quality) -> dict[str, Any]:

@@ -105,13 +105,12 @@ def _codes(arguments: argparse.Namespace) -> CommandResult:
     from osler_knowledge.review import set_codes
 
     who, codes = reviewer(arguments), read_codes(arguments.csv)
-    arguments.concept = ""
-    return _taken(arguments, lambda bank: set_codes(bank, codes, who), who, "codes")
+    bank = opened(arguments).change(lambda held: set_codes(held, codes, who), who, "codes")
+    return CommandResult(payload_of(bank), [f"{len(codes)} concepts have these codes. This is version {bank.version}."])
 
 
 def _taken(arguments: argparse.Namespace, step: Step, who: Reviewer, action: str) -> CommandResult:
-    store = opened(arguments)
-    bank = store.change(step, who, action, arguments.concept)
+    bank = opened(arguments).change(step, who, action, arguments.concept)
     return CommandResult(payload_of(bank), [last_step(bank)])
 
 
