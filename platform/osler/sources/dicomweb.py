@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from osler.dicom.refusals import refusal
 from osler.ingest.source import Arrival
-from osler.sources.journal import Journal
 from osler.sources.login import find_login
-from osler.sources.second_try import forget_failures
-from osler.sources.spool import Spool
+from osler.sources.studies import Listed, StudySource
 from osler.sources.web_client import Patience, Row, WebClient
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
@@ -21,10 +17,6 @@ from osler_contracts.errors import OslerError
 
 STUDY, SERIES, INSTANCE, COUNT = "0020000D", "0020000E", "00080018", "00201208"
 PAGE = 200
-# A server that fails at this many instances in a row fails at all of them.
-MOST_FAILURES = 10
-# Wider than PS3.5 9.1, which real archives break, and still safe in a URL.
-SAFE_UID = re.compile(r"[0-9.]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,7 @@ class WebOptions:
     patience: Patience = field(default_factory=Patience)
 
 
-class DicomwebSource:
+class DicomwebSource(StudySource):
     """The instances of a DICOMweb server, in the order of their UIDs.
 
     Args:
@@ -60,19 +52,8 @@ class DicomwebSource:
 
     def __init__(self, address: str, workspace: Workspace, key: bytes, options: WebOptions) -> None:
         self._address = address.rstrip("/")
+        super().__init__("dicomweb", self._address, workspace, key, refetch=options.refetch)
         self._options = options
-        self._workspace = workspace
-        self._spool = Spool(workspace, "dicomweb")
-        self._journal = Journal(workspace, self._address, key, forget=options.refetch)
-        self._studies: dict[str, int | None] = {}
-        self._fetched: dict[Path, str] = {}
-        self.known = 0
-
-    @property
-    def total(self) -> int | None:
-        """Number of instances, None where the server does not count them."""
-        counts = list(self._studies.values())
-        return None if None in counts else sum(count or 0 for count in counts) - self.known
 
     def __enter__(self) -> Self:
         """List the studies.
@@ -105,71 +86,27 @@ class DicomwebSource:
         self._spool.__exit__()
         self._client._session.close()
 
-    def __iter__(self) -> Iterator[Arrival]:
-        """Yield each instance that is not settled, fetched as it is stored, or the refusal: `transfer-failed`,
-        `uid-invalid`, `listing-incomplete`.
+    def _list(self, study: str) -> list[Listed]:
+        rows = _paged(lambda offset: self._client.instances(study, self._options.page, offset), INSTANCE)
+        return sorted(Listed(study, _value(row, SERIES), _value(row, INSTANCE)) for row in rows)
 
-        Raises:
-            OslerError: what `WebClient` raises where the server fails as a whole.
-        """
-        failures = 0
-        for study, count in self._studies.items():
-            if not SAFE_UID.fullmatch(study):
-                yield Arrival(self._spool.path(study), invalid_uid())
-                continue
-            rows = self._list(study, count)
-            for series, instance in rows:
-                name = f"{study}/{series}/{instance}"
-                if name in self._journal:
-                    self.known += 1
-                    continue
-                arrival = self._fetch(name, study, series, instance)
-                failures = failures + 1 if arrival.refused else 0
-                if arrival.refused and failures == MOST_FAILURES:
-                    raise arrival.refused
-                yield arrival
-            if count is not None and len(rows) < count:
-                yield Arrival(self._spool.path(f"{study} listing"), refusal(Code.LISTING_INCOMPLETE))
-            else:
-                forget_failures(self._workspace, [self._spool.path(f"{study} listing")])
+    def _fetch_study(self, wanted: Sequence[Listed]) -> Iterator[Arrival]:
+        for item in wanted:
+            if item.safe:
+                self._fetch(item)
+            yield self._arrival(item)
 
-    def settled(self, arrivals: Sequence[Arrival]) -> None:
-        """Note in the journal what was fetched, and drop it from the spool; what failed is left to the next run."""
-        paths = [arrival.path for arrival in arrivals]
-        fetched = [path for path in paths if path in self._fetched]
-        forget_failures(self._workspace, fetched)
-        self._journal.add([self._fetched.pop(path) for path in fetched])
-        self._spool.drop(paths)
-
-    def _list(self, study: str, count: int | None) -> list[tuple[str, str]]:
-        """List a study's series and instances, once more where the count does not fit: it may be arriving."""
-        for _twice in range(2):
-            rows = _paged(lambda offset: self._client.instances(study, self._options.page, offset), INSTANCE)
-            if count is None or len(rows) >= count:
-                break
-        return sorted((_value(row, SERIES), _value(row, INSTANCE)) for row in rows)
-
-    def _fetch(self, name: str, study: str, series: str, instance: str) -> Arrival:
-        path = self._spool.path(name)
-        if not (SAFE_UID.fullmatch(series) and SAFE_UID.fullmatch(instance)):
-            return Arrival(path, invalid_uid())
+    def _fetch(self, item: Listed) -> None:
+        """Fetch an instance as it is stored; where the server fails at this one, nothing is left of it."""
+        path = self._spool.path(item.name)
         try:
-            self._client.fetch(study, series, instance, lambda chunks: self._spool.write(path, chunks))
+            self._client.fetch(item.study, item.series, item.instance, lambda chunks: self._spool.write(path, chunks))
         except OslerError as error:
-            if error.code in (Code.NOT_DICOMWEB, Code.SOURCE_REFUSED, Code.SOURCE_FAILED, Code.TRANSFER_FAILED):
-                return Arrival(path, refusal(Code.TRANSFER_FAILED))
-            raise
-        self._fetched[path] = name
-        return Arrival(path)
+            if error.code not in (Code.NOT_DICOMWEB, Code.SOURCE_REFUSED, Code.SOURCE_FAILED, Code.TRANSFER_FAILED):
+                raise
 
-
-def invalid_uid() -> OslerError:
-    """Return the refusal of an instance that the source lists under something that is no UID."""
-    return OslerError(
-        Code.UID_INVALID,
-        "The source lists this image under an identifier that is no UID (PS3.5 9.1), so that it cannot be asked for.",
-        "Have the source repair it and send it again.",
-    )
+    def _given_up(self, last: OslerError) -> OslerError:
+        return last
 
 
 def _paged(page: Callable[[int], list[Row]], tag: str) -> list[Row]:

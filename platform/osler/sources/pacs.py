@@ -25,15 +25,11 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelMove as StudyRootMove,
 )
 
-from osler.dicom.refusals import refusal
 from osler.ingest.source import Arrival
-from osler.sources.dicomweb import MOST_FAILURES, SAFE_UID, invalid_uid
 from osler.sources.dimse import OWN_TITLE, STORAGE_CLASSES, Peer, Tls, decodable_syntaxes, serve, unsupported
 from osler.sources.inbox import keep, streaming_into
-from osler.sources.journal import Journal
-from osler.sources.query import Listed, find_instances, find_studies
-from osler.sources.second_try import forget_failures
-from osler.sources.spool import Spool
+from osler.sources.query import find_instances, find_studies
+from osler.sources.studies import MOST_FAILURES, SAFE_UID, Listed, StudySource
 from osler.sources.web_client import Patience
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
@@ -73,7 +69,7 @@ class _Fetcher(Protocol):
         """Have instances of one series sent to the spool, as far as the PACS can."""
 
 
-class PacsSource:
+class PacsSource(StudySource):
     """The instances of a PACS, in the order of their UIDs.
 
     Args:
@@ -88,22 +84,11 @@ class PacsSource:
     def __init__(
         self, host: str, port: int, title: str, workspace: Workspace, key: bytes, options: PacsOptions
     ) -> None:
+        super().__init__("pacs", f"dicom://{title}@{host}:{port}", workspace, key, refetch=options.refetch)
         self._options = options
-        self._workspace = workspace
         self._peer = Peer(host, port, title, options.own_title, options.tls, options.patience)
-        self._spool = Spool(workspace, "pacs")
-        self._journal = Journal(workspace, f"dicom://{title}@{host}:{port}", key, forget=options.refetch)
-        self._studies: dict[str, int | None] = {}
         self._expected: dict[str, Path] = {}
-        self._fetched: dict[Path, str] = {}
         self._stack = ExitStack()
-        self.known = 0
-
-    @property
-    def total(self) -> int | None:
-        """Number of instances, None where the PACS does not count them."""
-        counts = list(self._studies.values())
-        return None if None in counts else sum(count or 0 for count in counts) - self.known
 
     def __enter__(self) -> Self:
         """List the studies and, for C-MOVE, begin to receive.
@@ -130,56 +115,15 @@ class PacsSource:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def __iter__(self) -> Iterator[Arrival]:
-        """Yield each instance that is not settled, or its refusal: `transfer-failed`, `uid-invalid`,
-        `listing-incomplete`.
-
-        Raises:
-            OslerError: `source-refused`, `source-failed` or `source-unreachable` where the PACS fails as a whole.
-        """
-        failures = 0
-        for study, count in self._studies.items():
-            if not SAFE_UID.fullmatch(study):
-                yield Arrival(self._spool.path(study), invalid_uid())
-                continue
-            listed = self._list(study, count)
-            for arrival in self._fetch_study(listed):
-                failures = failures + 1 if arrival.refused else 0
-                if failures == MOST_FAILURES:
-                    raise OslerError(
-                        Code.SOURCE_FAILED,
-                        f"The PACS did not deliver {failures} images in a row.",
-                        "Look into its log, and run the same command again: what was finished is kept.",
-                    )
-                yield arrival
-            if count is not None and len(listed) < count:
-                yield Arrival(self._spool.path(f"{study} listing"), refusal(Code.LISTING_INCOMPLETE))
-            else:
-                forget_failures(self._workspace, [self._spool.path(f"{study} listing")])
-
-    def settled(self, arrivals: Sequence[Arrival]) -> None:
-        """Note in the journal what was fetched, and drop it from the spool; what failed is left to the next run."""
-        paths = [arrival.path for arrival in arrivals]
-        fetched = [path for path in paths if path in self._fetched]
-        forget_failures(self._workspace, fetched)
-        self._journal.add([self._fetched.pop(path) for path in fetched])
-        self._spool.drop(paths)
-
-    def _list(self, study: str, count: int | None) -> list[Listed]:
-        """List a study's instances, once more where the count does not fit: it may be arriving."""
+    def _list(self, study: str) -> list[Listed]:
         with self._association(StudyRootFind) as association:
-            listed = find_instances(association, study)
-            if count is not None and len(listed) < count:
-                listed = find_instances(association, study)
-            return listed
+            return find_instances(association, study)
 
-    def _fetch_study(self, listed: Sequence[Listed]) -> Iterator[Arrival]:
-        wanted = [item for item in listed if item.name not in self._journal]
-        self.known += len(listed) - len(wanted)
+    def _fetch_study(self, wanted: Sequence[Listed]) -> Iterator[Arrival]:
         fetch: _Fetcher = self._get if self._options.get else self._move
         for _, alike in itertools.groupby(wanted, key=lambda item: (item.series, item.storage)):
             while batch := list(itertools.islice(alike, BATCH)):
-                safe = [item for item in batch if SAFE_UID.fullmatch(item.series) and SAFE_UID.fullmatch(item.instance)]
+                safe = [item for item in batch if item.safe]
                 self._expected = {item.instance: self._spool.path(item.name) for item in safe}
                 for _twice in range(2):
                     missing = [item for item in safe if not self._expected[item.instance].exists()]
@@ -187,14 +131,12 @@ class PacsSource:
                         fetch(missing)
                 yield from (self._arrival(item) for item in batch)
 
-    def _arrival(self, item: Listed) -> Arrival:
-        path = self._expected.get(item.instance)
-        if path is None:
-            return Arrival(self._spool.path(item.name), invalid_uid())
-        if not path.exists():
-            return Arrival(path, refusal(Code.TRANSFER_FAILED))
-        self._fetched[path] = item.name
-        return Arrival(path)
+    def _given_up(self, last: OslerError) -> OslerError:
+        return OslerError(
+            Code.SOURCE_FAILED,
+            f"The PACS did not deliver {MOST_FAILURES} images in a row.",
+            "Look into its log, and run the same command again: what was finished is kept.",
+        )
 
     def _move(self, batch: Sequence[Listed]) -> None:
         with self._association(StudyRootMove) as association:

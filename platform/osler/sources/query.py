@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 from pynetdicom.association import Association
@@ -12,25 +11,11 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from osler.dicom.refusals import attempt
+from osler.sources.studies import Listed
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
 _PENDING = (0xFF00, 0xFF01)
-
-
-@dataclass(frozen=True, order=True)
-class Listed:
-    """An instance as the PACS lists it; its SOP Class where the PACS tells it."""
-
-    study: str
-    series: str
-    instance: str
-    storage: str = ""
-
-    @property
-    def name(self) -> str:
-        """Its three UIDs in one."""
-        return f"{self.study}/{self.series}/{self.instance}"
 
 
 def find_studies(association: Association, query: Mapping[str, str]) -> dict[str, int | None]:
