@@ -25,7 +25,7 @@ from osler.dicom.identifiers import patient_identifiers, private_identifier
 from osler.dicom.pixel_format import decoded_length
 from osler.dicom.refusals import attempt, from_header_error, refusal, refusing
 from osler_contracts.codes import Code
-from osler_contracts.headers import KEYWORDS
+from osler_contracts.header_columns import KEYWORDS
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 META_START = 144  # preamble, marker, and the group length itself (PS3.10 7.1)

@@ -6,22 +6,21 @@ from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
-from pydicom.sr.codedict import codes
 
 PROJECTION_MODALITIES = frozenset({"CR", "DX"})
 FRONTAL_VIEWS = frozenset({"PA", "AP"})
 
-# View Code Sequence (0054,0220), CID 4010; the second value is the SNOMED-RT code that older devices write.
+# View Code Sequence (0054,0220), CID 4010: the SNOMED CT code, and the SNOMED-RT code that older devices write.
 _VIEW_CODES = {
-    codes.cid4010.PosteroAnterior.value: "PA",
+    "272479007": "PA",
     "R-10214": "PA",
-    codes.cid4010.AnteroPosterior.value: "AP",
+    "399348003": "AP",
     "R-10206": "AP",
-    codes.cid4010.LeftLateral.value: "LL",
+    "399173006": "LL",
     "R-10236": "LL",
-    codes.cid4010.RightLateral.value: "RL",
+    "399198007": "RL",
     "R-10232": "RL",
-    codes.cid4010.LateralProjection.value: "LL",
+    "399067008": "LL",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
 
 from osler.dicom.views import is_frontal, orientation_of, view_of
 
@@ -30,6 +31,22 @@ def test_position_before_code(position: str, code: str | None, view: str) -> Non
     dataset.ViewPosition = position
     if code:
         dataset.ViewCodeSequence = [item(code)]
+    assert view_of(dataset) == view
+
+
+@pytest.mark.parametrize(
+    ("name", "view"),
+    [
+        ("PosteroAnterior", "PA"),
+        ("AnteroPosterior", "AP"),
+        ("LeftLateral", "LL"),
+        ("RightLateral", "RL"),
+        ("LateralProjection", "LL"),
+    ],
+)
+def test_codes_are_those_of_context_group_4010(name: str, view: str) -> None:
+    dataset = Dataset()
+    dataset.ViewCodeSequence = [item(getattr(codes.cid4010, name).value)]
     assert view_of(dataset) == view
 
 
