@@ -9,13 +9,14 @@ import streamlit as st
 from osler.banks import BankStore, Step, tasks_with_banks
 from osler.bottleneck.artefact import BANK
 from osler.explain.service import model_names
+from osler.passages import PassageFinder
+from osler.workspace import Workspace
 from osler_contracts.errors import OslerError
 from osler_dashboard import services
 from osler_knowledge.bank import ConceptBank
 from osler_knowledge.check import require_model_of
 from osler_knowledge.concept import Citation, Concept
-from osler_knowledge.corpus import Corpus, load_corpus
-from osler_knowledge.in_place import InPlace, in_place
+from osler_knowledge.in_place import InPlace
 from osler_knowledge.review import Reviewer, notice, unless_changed
 
 AROUND = 700  # characters shown on each side of a passage
@@ -32,18 +33,15 @@ def store(task: str) -> BankStore:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _corpus(task: str, own: Path | None, proposed: int) -> Corpus | None:
-    try:
-        return load_corpus(own, task)
-    except OslerError:
-        return None  # a bank from elsewhere: passages are shown without what stands around them
+def _finder(root: Path, task: str, proposed: int) -> PassageFinder:
+    return PassageFinder(BankStore(Workspace.open(root), task))
 
 
 def passage(task: str, citation: Citation) -> InPlace:
     """Return a passage with the text around it."""
-    own = store(task).own_corpus
-    held = own if own.is_dir() else None
-    return in_place(citation, _corpus(task, held, held.stat().st_mtime_ns if held else 0), AROUND)
+    held = store(task)
+    written = held.own_corpus.stat().st_mtime_ns if held.own_corpus.is_dir() else 0
+    return _finder(held.workspace.root, task, written).place(citation, AROUND)
 
 
 def review(task: str, seen: Concept, step: Step, who: Reviewer, action: str) -> ConceptBank:

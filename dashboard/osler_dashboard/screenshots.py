@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from selenium.webdriver.remote.webelement import WebElement
 
 WIDTH, HEIGHT = 1400, 900
+PAGES = {  # with what is there once the page is drawn
+    "study": ".evidence .row",
+    "sites": ".o-counts",
+    "knowledge": ".o-passage, .o-empty",
+    "results": ".o-table",
+}
 _SWITCHES = [
     "headless=new",
     "no-sandbox",
@@ -165,7 +171,7 @@ def photograph(workspace: Path, out: Path, study: str = "", sign: str = "") -> l
             until(partial(_listed, chrome), 120)
         if sign:
             deep(chrome, f'.evidence .row[data-id="{sign}"]')[0].click()
-        for page, settled in (("study", ".evidence .row"), ("sites", ".o-counts"), ("results", ".o-table")):
+        for page, settled in PAGES.items():
             if page != "study":
                 chrome.get(f"{url}/{page}")
             until(partial(_drawn, chrome, settled))

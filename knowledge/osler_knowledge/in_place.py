@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from osler_knowledge.concept import Citation
-from osler_knowledge.corpus import Corpus
+from osler_knowledge.corpus import Entry
 
 AROUND = 400  # characters shown on each side
 
@@ -18,7 +19,7 @@ class InPlace:
         before: Text before; empty where the corpus at hand does not have the passage.
         passage: The passage.
         after: Text after.
-        found: Whether the corpus at hand has the passage, verbatim, at its offsets.
+        found: Whether a text at hand has the passage, verbatim, at its offsets.
         reviewed: Whether a clinician has reviewed the entry.
     """
 
@@ -29,10 +30,12 @@ class InPlace:
     reviewed: bool = False
 
 
-def in_place(citation: Citation, corpus: Corpus | None, around: int = AROUND) -> InPlace:
-    """Return a passage with the text around it, cut at words."""
-    entry = corpus.by_id.get(citation.entry) if corpus else None
-    if entry is None or entry.text[citation.start : citation.end] != citation.passage:
+def in_place(citation: Citation, entries: Iterable[Entry], around: int = AROUND) -> InPlace:
+    """Return a passage with the text around it, cut at words, from the first entry that has it at its offsets."""
+    for entry in entries:
+        if entry.id == citation.entry and entry.text[citation.start : citation.end] == citation.passage:
+            break
+    else:
         return InPlace("", citation.passage, "", found=False)
     first, last = max(citation.start - around, 0), citation.end + around
     before, after = entry.text[first : citation.start], entry.text[citation.end : last]

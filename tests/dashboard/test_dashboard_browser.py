@@ -125,5 +125,5 @@ def test_the_page_fits_its_window(url: str, width: int) -> None:
 
 def test_pictures_are_taken(built: Any, tmp_path: Path) -> None:
     taken = photograph(built.workspace.root, tmp_path / "images", "hospital-b-study-0003", "focal_opacity")
-    assert [path.name for path in taken] == ["study.png", "site.png", "results.png"]
+    assert [path.name for path in taken] == ["study.png", "site.png", "knowledge.png", "results.png"]
     assert all(10_000 < path.stat().st_size < 400_000 for path in taken)

@@ -10,6 +10,7 @@ import pytest
 
 from osler.banks import BankStore
 from osler.cli.main import main
+from osler.passages import PassageFinder
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_knowledge.check import check_citations
@@ -84,3 +85,21 @@ def test_a_lexicon_that_is_none_is_refused_and_nothing_is_written(
     words = ("--corpus", EXAMPLE / "corpus", "--lexicon", tmp_path / "words.yaml", "--workspace", tmp_path / "w")
     assert run(capsys, "propose", *TASK, *words, expect=1)["code"] == code
     assert not (tmp_path / "w" / "knowledge" / "knee-radiograph.json").exists()
+
+
+def test_passages_are_shown_in_their_place_from_entries_or_from_an_index(
+    store: BankStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    citation = store.load().concept("chondrocalcinosis").citation
+    found = PassageFinder(store).place(citation)
+    text = load_corpus(EXAMPLE / "corpus").by_id["calcium"].text
+    assert found.found
+    assert found.before + found.passage + found.after == text
+    shutil.rmtree(store.own_corpus)
+    assert not PassageFinder(store).place(citation).found
+    run(capsys, "index", EXAMPLE / "corpus", "--name", "knee", "--workspace", store.workspace.root)
+    (store.workspace.knowledge / "indexes" / "broken").mkdir()
+    again = PassageFinder(store).place(citation)
+    assert again.found
+    assert again.passage == citation.passage
+    assert not again.reviewed

@@ -19,7 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY_UID", help="a study of `osler archive list`")
     parser.add_argument("--model", required=True, metavar="NAME", help="a model of the workspace")
     parser.add_argument(
-        "--bank", type=Path, metavar="FILE", help="explain with this bank; refused where the model was fitted on another"
+        "--bank",
+        type=Path,
+        metavar="FILE",
+        help="explain with this bank; refused where the model was fitted on another",
     )
     parser.add_argument("--patch", metavar="ID", help="try this patch instead of the one in force at the study's site")
     parser.add_argument("--no-patch", action="store_true", help="leave the patch in force aside")

@@ -14,9 +14,9 @@ from osler.cli.knowledge.review import last_step, opened, payload_of
 
 if TYPE_CHECKING:
     from osler.banks import BankStore, Step
+    from osler.passages import PassageFinder
     from osler_knowledge.bank import ConceptBank
     from osler_knowledge.concept import Concept
-    from osler_knowledge.corpus import Corpus
 
 MENU = "[a]ccept  [r]etire  re[w]ord  [p]rior  [s]kip  [q]uit"
 
@@ -31,19 +31,16 @@ def declare(actions: Any) -> None:
 
 
 def _review(arguments: argparse.Namespace) -> CommandResult:
-    from osler_contracts.errors import OslerError
+    from osler.passages import PassageFinder
 
     store = opened(arguments)
     bank = store.load()
     waiting = [one.id for one in bank.concepts if arguments.all or one.status == "proposed"]
     if arguments.json or not sys.stdin.isatty():
         return _queue(bank, waiting)
-    try:
-        corpus: Corpus | None = load(arguments)
-    except OslerError:
-        corpus = None  # passages are shown without what stands around them
+    finder = PassageFinder(store, load(arguments) if arguments.corpus else None)
     by = arguments.by or input("Your name, for the history: ")
-    done = Interview(store, corpus, by.strip(), input, print).hold(waiting)
+    done = Interview(store, finder, by.strip(), input, print).hold(waiting)
     bank = store.load()
     return CommandResult(payload_of(bank) | {"steps": done}, [f"{done} steps, each saved.", *_notice(bank)])
 
@@ -67,14 +64,14 @@ class Interview:
 
     Attributes:
         store: The bank.
-        corpus: The text that the passages stand in, if it is at hand.
+        finder: Finds the text that the passages stand in.
         by: The reviewer.
         ask: Puts a question and returns the answer; raises EOFError where there is no more.
         show: Shows a line.
     """
 
     store: BankStore
-    corpus: Corpus | None
+    finder: PassageFinder
     by: str
     ask: Callable[[str], str]
     show: Callable[[str], None]
@@ -86,7 +83,7 @@ class Interview:
             while True:
                 concept = self.store.load().concept(concept_id)
                 self.show(f"\n{number} of {len(waiting)}")
-                for line in card(concept, self.store.load().findings, self.corpus):
+                for line in card(concept, self.store.load().findings, self.finder):
                     self.show(line[: len(line) - len(line.lstrip())] + printable(line))
                 answer = self._ask(f"{MENU}: ").lower()
                 if answer == "q":
@@ -170,12 +167,11 @@ def printable(text: str) -> str:
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 
-def card(concept: Concept, findings: tuple[str, ...], corpus: Corpus | None) -> Iterator[str]:
+def card(concept: Concept, findings: tuple[str, ...], finder: PassageFinder) -> Iterator[str]:
     """Yield the lines that show a concept to its reviewer: question, passage in its place, prior, learnability."""
-    from osler_knowledge.in_place import in_place
     from osler_knowledge.review import SIGNS
 
-    place = in_place(concept.citation, corpus)
+    place = finder.place(concept.citation)
     yield f"{concept.name} [{concept.id}; {concept.status}; {concept.region}]"
     yield f"  {concept.question}"
     yield f"  {concept.citation.title} ({concept.citation.entry})" + (
@@ -183,7 +179,7 @@ def card(concept: Concept, findings: tuple[str, ...], corpus: Corpus | None) -> 
     )
     yield f"    {place.before} >>{place.passage}<< {place.after}"
     if not place.found:
-        yield "    The corpus at hand does not have this passage."
+        yield "    No text at hand has this passage."
     for reference in concept.citation.references:
         yield f"    {reference}"
     for finding in findings:
