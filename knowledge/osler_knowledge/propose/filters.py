@@ -91,9 +91,15 @@ class ReportSample:
         self._texts = {str(number): text for number, text in enumerate(texts)}
         entries = (Entry(number, "", text, (), "", False) for number, text in self._texts.items())
         self._retriever = Retriever(Corpus(tuple(entries)))
+        self._known: dict[Observation, float] = {}
 
     def rarer_answer(self, observation: Observation) -> float:
         """Return the share of the rarer of yes and no among the reports that are read for a concept."""
+        if observation not in self._known:  # one that is refused comes up again with other queries
+            self._known[observation] = self._rarer_answer(observation)
+        return self._known[observation]
+
+    def _rarer_answer(self, observation: Observation) -> float:
         from osler_knowledge.annotate import Annotator, Phrases  # negspacy is needed only where there are reports
 
         query = " ".join((observation.name, *observation.terms))
