@@ -44,9 +44,10 @@ def passages(reports: Path, seed: int = 0) -> Iterator[str]:
     while True:
         kept, held = [], 0
         for sentence, tokens in chance.choices(pool, k=chance.randint(2, 7)):
-            if held + tokens <= MOST_TOKENS:
-                kept.append(sentence)
-                held += tokens
+            if kept and held + tokens > MOST_TOKENS:
+                break
+            kept.append(sentence)
+            held += tokens
         yield " ".join(kept)
 
 
