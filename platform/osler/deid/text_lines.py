@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from osler.deid.text_screen import Box, overlap
 from osler.deid.text_views import AT_END
 
-REACH = 1.2  # of the line's height: how far the next letter may be
+REACH = 0.6  # of the line's height: how far the next letter may be
 HIGHEST, WIDEST, LEAST = (
     1.3,
     3.0,
@@ -34,7 +35,11 @@ def whole_line(values: NDArray[Any], box: Box) -> Box:
         return turned[1], turned[0], turned[3], turned[2]
     height = box[2] - box[0]
     rows = max(box[0] - height // 2, 0), min(box[2] + height // 2, len(values))
-    letters = [letter for letter in _letters(values, rows, height) if _beside(letter, box)]
+    # What was read is in one of the two, and goes on in it.
+    kinds = [[letter for letter in kind if _beside(letter, box)] for kind in _letters(values, rows, height)]
+    letters = max(kinds, key=lambda kind: sum(overlap(letter, box) for letter in kind))
+    if not any(overlap(letter, box) for letter in letters):
+        return box
     while more := [letter for letter in letters if overlap(_reach(box, height), letter)]:
         letters = [letter for letter in letters if letter not in more]
         for letter in more:
@@ -60,18 +65,16 @@ def _around(box: Box, letter: Box, shape: tuple[int, ...]) -> Box:
     )
 
 
-def _letters(values: NDArray[Any], rows: tuple[int, int], height: int) -> list[Box]:
-    """Return what has a letter's size among what lies at either end of the range, in some rows."""
+def _letters(values: NDArray[Any], rows: tuple[int, int], height: int) -> Iterator[list[Box]]:
+    """Yield what has a letter's size in some rows, among what lies at the lower end of the range, then at the upper."""
     import cv2
 
     low, high = float(values.min()), float(values.max())
     band = values[rows[0] : rows[1]]
-    found = []
     for there in (band <= low + AT_END * (high - low), band >= high - AT_END * (high - low)):
         _, _, stats, _ = cv2.connectedComponentsWithStats(np.asarray(there, np.uint8), connectivity=8)
-        found += [
+        yield [
             (int(top) + rows[0], int(left), int(top + tall) + rows[0], int(left + wide))
             for left, top, wide, tall, _ in stats[1:]
             if LEAST * height <= max(tall, wide) and tall <= HIGHEST * height and wide <= WIDEST * height
         ]
-    return found

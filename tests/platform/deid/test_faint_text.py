@@ -71,11 +71,12 @@ def test_the_ends_show_strokes_and_no_noise() -> None:
 
 def test_a_line_goes_on_only_by_what_has_the_size_of_letters() -> None:
     film = np.full((100, 300), 2000)
-    film[40:52, 100:104] = film[40:52, 90:93] = WHITE  # two strokes beside the line
+    film[40:52, 150:154] = film[40:52, 104:107] = film[40:52, 94:97] = WHITE  # a stroke in the line and two beside it
+    film[40:52, 202:206] = 0  # and a black one
     film[:, :60] = WHITE  # bright film: no letter
     film[0, 0] = 0
-    assert whole_line(film, (38, 110, 54, 200)) == (37, 87, 55, 200)
-    assert whole_line(film.T, (110, 38, 200, 54)) == (87, 37, 200, 55)
+    assert whole_line(film, (38, 110, 54, 200)) == (37, 91, 55, 200)
+    assert whole_line(film.T, (110, 38, 200, 54)) == (91, 37, 200, 55)
 
 
 class _Cut:
