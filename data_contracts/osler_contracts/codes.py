@@ -61,16 +61,6 @@ class Code(StrEnum):
     VALUE_FORM_INVALID = "value-form-invalid"
     VIEW_UNKNOWN = "view-unknown"
 
-    # Documents that do not enter a corpus
-    DOCUMENT_DUPLICATE = "document-duplicate"
-    DOCUMENT_EMPTY = "document-empty"
-    DOCUMENT_ENCODING = "document-encoding"
-    DOCUMENT_INVALID = "document-invalid"
-    DOCUMENT_MISSING = "document-missing"
-    DOCUMENT_TOO_LARGE = "document-too-large"
-    DOCUMENT_UNKNOWN_FORMAT = "document-unknown-format"
-    DOCUMENT_UNSAFE = "document-unsafe"
-
     # Commands that cannot go on
     ADDRESS_OCCUPIED = "address-occupied"
     ANSWER_INVALID = "answer-invalid"
@@ -125,6 +115,16 @@ class Code(StrEnum):
     USAGE = "usage"
     WORKSPACE_INVALID = "workspace-invalid"
     WORKSPACE_OCCUPIED = "workspace-occupied"
+
+    # Documents that do not enter a corpus
+    DOCUMENT_DUPLICATE = "document-duplicate"
+    DOCUMENT_EMPTY = "document-empty"
+    DOCUMENT_ENCODING = "document-encoding"
+    DOCUMENT_INVALID = "document-invalid"
+    DOCUMENT_MISSING = "document-missing"
+    DOCUMENT_TOO_LARGE = "document-too-large"
+    DOCUMENT_UNKNOWN_FORMAT = "document-unknown-format"
+    DOCUMENT_UNSAFE = "document-unsafe"
 
     # Rows of a table that are left out
     ROW_EMPTY = "row-empty"
