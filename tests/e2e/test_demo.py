@@ -41,7 +41,7 @@ def test_the_index_holds_what_the_summary_counts(demo: Path, summary: dict[str, 
 
 
 def test_every_concept_cites_a_verbatim_passage(demo: Path, summary: dict[str, Any]) -> None:
-    bank = ConceptBank.load(demo / "workspace" / "knowledge" / "bank.json")
+    bank = ConceptBank.load(demo / "workspace" / "knowledge" / "chest-radiograph.json")
     entries = load_corpus().by_id
     for concept in bank.concepts:
         cited = concept.citation
