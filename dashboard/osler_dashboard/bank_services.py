@@ -68,8 +68,11 @@ def models_on_another_version(bank: ConceptBank) -> dict[str, list[str]]:
 
 def review_notice() -> str:
     """Return the line that every page carries until somebody has reviewed what the workspace knows."""
-    told = [notice(store(task).load()) for task in banks()]
+    try:
+        told = [notice(store(task).load()) for task in banks()]
+    except OslerError:
+        told = []  # a bank that cannot be read has been reviewed by nobody; its own page says what is wrong with it
     waiting = [one for one in told if one.startswith("Not clinically reviewed")]
-    if not told:
-        return "Not clinically reviewed."
-    return waiting[0] if len(waiting) == 1 else "Not clinically reviewed." if waiting else ""
+    if told and not waiting:
+        return ""
+    return waiting[0] if len(waiting) == 1 else "Not clinically reviewed."

@@ -166,3 +166,12 @@ def test_markup_in_a_bank_is_inert(store: BankStore, open_page: Callable[..., An
 
 def test_a_workspace_without_a_bank_says_what_to_do(demo: Any, open_page: Callable[..., Any]) -> None:
     assert "no concept bank yet" in open_page("knowledge").words
+
+
+def test_a_broken_bank_is_told_on_its_page_and_spoils_no_other(store: BankStore, open_page: Callable[..., Any]) -> None:
+    store.path.write_text("{}")
+    assert "The text is not a concept bank" in open_page("knowledge").words
+    words = open_page("results").words
+    assert "Linear probe" in words
+    assert "Not clinically reviewed." in words
+    assert "not a concept bank" not in words

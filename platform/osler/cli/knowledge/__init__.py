@@ -7,7 +7,7 @@ import argparse
 from osler.cli.command import CommandResult
 from osler.cli.knowledge import annotate, interview, propose, report, review, search, versions
 
-SUMMARY = "build a concept bank from medical text; search, show and check it"
+SUMMARY = "build a concept bank from medical text; search, review, judge and version it"
 _SUBJECTS = (search, propose, interview, review, versions, report, annotate)
 
 
