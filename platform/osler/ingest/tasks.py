@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 
 from pydicom import dcmread
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import FileDataset
 
 from osler.deid.basic_profile import deidentify, patient_key, to_bytes
@@ -122,11 +123,8 @@ def prepare(job: Job) -> Prepared | OslerError:
             pseudonymizer = Pseudonymizer(job.key)
             patient = pseudonymizer.patient(*patient_key(dataset, job.site))
             links = links_of(dataset, pseudonymizer, job.site) if job.linked else ()
-            before = _pixel_description(dataset)
+            _check_pixel_description(dataset)
             deidentify(dataset, pseudonymizer, issuer=job.site, profile=job.profile, pixels_judged=judged)
-            if _pixel_description(dataset) != before:
-                message = "An element that describes the pixels is written as one of another kind (its VR)."
-                raise refusal(Code.HEADER_INVALID, message)
             content = to_bytes(dataset)
             described = _describe(dataset, patient, hashlib.sha256(content).hexdigest(), checked.decoder.label)
             prepared = replace(described, links=links)
@@ -146,9 +144,15 @@ def _read(job: Job) -> FileDataset:
     return dcmread(BytesIO(content))
 
 
-def _pixel_description(dataset: FileDataset) -> list[str]:
-    """Return what the pixels are read by: de-identification, which goes by VR, must leave it."""
-    return [str(dataset.get(keyword)) for keyword in PIXEL_DESCRIPTION]
+def _check_pixel_description(dataset: FileDataset) -> None:
+    """Refuse a file that writes what its pixels are read by under a VR that is not the element's (PS3.6).
+
+    De-identification goes by VR and would change the value; what is left is read in one way here, and not at all by others.
+    """
+    for keyword in PIXEL_DESCRIPTION:
+        if keyword in dataset and dictionary_VR(keyword) != dataset[keyword].VR:
+            message = "An element that describes the pixels is written as one of another kind (its VR)."
+            raise refusal(Code.HEADER_INVALID, message)
 
 
 def _make_a_study(dataset: FileDataset) -> None:

@@ -140,13 +140,14 @@ def test_image_without_a_study_is_a_study_of_its_own(
     assert not take(folder, Workspace.open(workspace.root / "chest", create=True)).accepted
 
 
+@pytest.mark.parametrize("kind", [b"DA", b"LO", b"AE"])
 def test_pixels_described_under_the_wrong_kind_of_value_are_refused(
-    make_radiograph: Make, write_dicom: Write, workspace: Workspace
+    make_radiograph: Make, write_dicom: Write, workspace: Workspace, kind: bytes
 ) -> None:
     """As a date, the photometric interpretation would be taken for one that is to be shifted, and be lost."""
     path = write_dicom(make_radiograph())
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"\x28\x00\x04\x00CS", b"\x28\x00\x04\x00DA"))
+    path.write_bytes(content.replace(b"\x28\x00\x04\x00CS", b"\x28\x00\x04\x00" + kind))
     assert path.read_bytes() != content
     assert take(path, workspace, contract="any-image").by_reason == {"header-invalid": 1}
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -80,3 +83,21 @@ def test_pydicoms_files_are_bases() -> None:
     names = {path.name for path in pydicom_files()}
     assert {"CT_small.dcm", "SC_rgb_jpeg_gdcm.dcm", "examples_overlay.dcm", "rtdose_rle.dcm"} <= names
     assert len(names) > 80
+
+
+def test_a_seed_gives_the_same_files_in_every_process() -> None:
+    program = (
+        "import hashlib; from osler_training.fuzz.generate import mutants, pydicom_files; "
+        "made = mutants(pydicom_files()[:3], 200, 5); "
+        "print(hashlib.sha256(b''.join(one.content for one in made)).hexdigest())"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1
