@@ -1,9 +1,11 @@
 """Does memory stay flat in the number of files? `osler ingest` over folders of different sizes.
 
-    python training/benchmarks/memory.py [--files 500 5000]
+    python training/benchmarks/memory.py [--files 500 5000] [--text looked-for not-looked-for]
 
-The files are small radiographs of random noise, each a study of its own. Printed is the greatest sum of resident memory
-of the main process and its workers, for each number of files, and its growth from the first to the last.
+The files are small radiographs of random patches, each a study of its own; one in twenty shows an exposure figure, so
+that the reader of text is loaded and used by every worker. Printed is, with and without the search for burned-in text,
+the greatest sum of resident memory of the main process and its workers for each number of files, and its growth from
+the first to the last.
 """
 
 from __future__ import annotations
@@ -14,10 +16,28 @@ import sys
 import tempfile
 from pathlib import Path
 
+import cv2
 import numpy as np
-from ingest import PLAIN, measure
+from ingest import OSLER, SIDES, measure
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+
+SIDE = {
+    ("looked-for" if look else "not-looked-for"): side for side, (program, look) in SIDES.items() if program == OSLER
+}
+LETTERED = 20
+
+
+def draw(number: int) -> NDArray[np.uint16]:
+    """Return patches of 12 bits, as anatomy is, with lettering in one of twenty."""
+    patches = np.random.default_rng(number).integers(0, 2048, (18, 16)).astype("<u2")
+    pixels = np.kron(patches, np.ones((16, 16), "<u2"))
+    if number % LETTERED == 0:
+        lettering = np.zeros((48, pixels.shape[1]), "u1")
+        cv2.putText(lettering, "71 kV", (8, 34), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (255,), 2)
+        pixels[:48] = lettering.astype("<u2") << 4
+    return pixels
 
 
 def write(folder: Path, number: int) -> None:
@@ -38,9 +58,10 @@ def write(folder: Path, number: int) -> None:
     dataset.PresentationIntentType, dataset.PhotometricInterpretation = "FOR PRESENTATION", "MONOCHROME2"
     dataset.ImagerPixelSpacing = [0.2, 0.2]
     dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
-    dataset.Rows = dataset.Columns = 136
+    pixels = draw(number)
+    dataset.Rows, dataset.Columns = pixels.shape
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
-    dataset.PixelData = np.random.default_rng(number).integers(0, 4096, (136, 136)).astype("<u2").tobytes()
+    dataset.PixelData = pixels.tobytes()
     dataset.save_as(folder / f"{number:06d}.dcm", enforce_file_format=True)
 
 
@@ -48,10 +69,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, nargs="+", default=[500, 5000])
-    parser.add_argument("--side", default=PLAIN)
+    parser.add_argument("--text", nargs="+", choices=sorted(SIDE), default=sorted(SIDE))
     arguments = parser.parse_args()
-    peaks: dict[int, int] = {}
-    program = str(Path(__file__).with_name("ingest.py"))
+    peaks: dict[str, dict[int, int]] = {text: {} for text in arguments.text}
     with tempfile.TemporaryDirectory() as name:
         folder, done = Path(name, "files"), 0
         folder.mkdir()
@@ -59,13 +79,22 @@ def main() -> None:
             for number in range(done, files):
                 write(folder, number)
             done = files
-            scratch = Path(name, f"scratch-{files}")
-            scratch.mkdir()
-            options = ["--side", arguments.side, str(folder), str(scratch), "2", "chest-radiograph"]
-            peaks[files] = measure([sys.executable, program, *options]).peak
-    first, last = min(peaks), max(peaks)
-    megabytes = {str(files): round(peak / 1e6) for files, peak in peaks.items()}
-    print(json.dumps({"peak MB": megabytes, "growth": round(peaks[last] / peaks[first] - 1, 3)}, indent=2))
+            for text in arguments.text:
+                peaks[text][files] = peak(SIDE[text], folder, Path(name, f"{text}-{files}"))
+    print(json.dumps({text: report(found) for text, found in peaks.items()}, indent=2))
+
+
+def peak(side: str, folder: Path, scratch: Path) -> int:
+    """Ingest a folder in processes of their own, and return the bytes at the peak."""
+    scratch.mkdir()
+    program = str(Path(__file__).with_name("ingest.py"))
+    return measure([sys.executable, program, "--side", side, str(folder), str(scratch), "2", "chest-radiograph"]).peak
+
+
+def report(peaks: dict[int, int]) -> dict[str, object]:
+    """Return megabytes by number of files, and the growth from the fewest to the most."""
+    growth = peaks[max(peaks)] / peaks[min(peaks)] - 1
+    return {"peak MB": {str(files): round(found / 1e6) for files, found in peaks.items()}, "growth": round(growth, 3)}
 
 
 if __name__ == "__main__":
