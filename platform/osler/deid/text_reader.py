@@ -18,7 +18,7 @@ from osler.deid.text_sheet import packed
 
 PACKAGES = ("rapidocr", "onnxruntime", "cv2")
 LARGEST, SMALLEST, ENLARGED = 1600, 960, 2.0  # longer side given to the reader, and how far a small image is enlarged
-TINY, ENLARGED_TINY = 256, 3.0  # and a tiny one, in pixels of its longer side
+TINY, TINIEST, ENLARGED_TINIEST = 256, 160, 3.0  # pixels of the longer side: tiny films, and those enlarged more
 CLOSER, MOST_PLACES = 1.5, 12  # a second look, so much closer, at busy places in which nothing was read
 MARGIN, WIDER_MARGIN = 12, 48  # pixels around a busy place that are read with it, and more where they cut a line
 TRIES = 2
@@ -149,7 +149,7 @@ def _back(text: Text, scale: float, corner: tuple[int, ...], image: Grey) -> Tex
 def _scale(image: Grey) -> float:
     """Return how far an image is enlarged, or reduced, to be read."""
     longest = float(max(image.shape))
-    enlarged = ENLARGED_TINY if longest <= TINY else ENLARGED
+    enlarged = ENLARGED_TINIEST if longest <= TINIEST else ENLARGED
     return min(max(1.0, min(enlarged, SMALLEST / longest)), LARGEST / longest)
 
 
