@@ -18,7 +18,7 @@ from osler.deid.rewrite import blank, each_frame
 from osler.deid.text_lines import whole_line
 from osler.deid.text_reader import TINY, Text, TextReader, read_all, read_closely, text_reader
 from osler.deid.text_rules import LEGIBLE, unwanted
-from osler.deid.text_screen import SECOND_LOOK, Box, Grey, area, busy_places, joined, overlap
+from osler.deid.text_screen import FIRST_LOOK, SECOND_LOOK, Box, Grey, area, busy_places, joined, overlap
 from osler.deid.text_views import ends, views
 from osler.dicom.identifiers import patient_identifiers
 from osler.dicom.refusals import attempt, refusal
@@ -29,6 +29,9 @@ RISKY_MODALITIES = frozenset({"DOC", "ECG", "ES", "GM", "OT", "SC", "US", "XC"})
 RISKY_IMAGE_TYPES = ("SCREEN", "CAPTURE", "SCANNED")
 ROUNDS = 3  # of boxing and reading again
 LITTLE_ELSE = 2.0  # times its area
+LEAST_SIDE = (
+    2 * FIRST_LOOK.window[0]
+)  # below it the screen's window spans most of an image, and anatomy rises and falls like text
 SURE_IF_FAINT = 0.7  # noise at the ends of the range looks like letters, too, but not surely
 # Of a line's height, that a box is wider than the reader's: across and along. First and last letters are often lost.
 ACROSS, ALONG = 0.25, 0.8
@@ -144,7 +147,7 @@ def judge_pixels(
             lines = (_wider(text, view) for text in unwanted(read, view.shape, identifiers))
             boxes |= dict.fromkeys(whole_line(frame, line) if frame.ndim == 2 else line for line in lines)
             unread = _unread(places, found) if frame.ndim == 2 and not faint else []
-            if max(frame.shape) <= TINY:
+            if LEAST_SIDE <= max(frame.shape) <= TINY:
                 boxes |= dict.fromkeys(unread)
             doubtful |= bool(unread)
         if boxes and first_only:
