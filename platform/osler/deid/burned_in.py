@@ -18,7 +18,7 @@ from osler.deid.rewrite import blank, each_frame
 from osler.deid.text_lines import whole_line
 from osler.deid.text_reader import TINY, Text, TextReader, read_all, read_closely, text_reader
 from osler.deid.text_rules import LEGIBLE, unwanted
-from osler.deid.text_screen import FIRST_LOOK, SECOND_LOOK, Box, Grey, area, busy_places, joined, overlap
+from osler.deid.text_screen import FIRST_LOOK, SECOND_LOOK, Box, Grey, area, busy_places, joined, overlap, shared
 from osler.deid.text_views import ends, views
 from osler.dicom.identifiers import patient_identifiers
 from osler.dicom.refusals import attempt, refusal
@@ -29,6 +29,7 @@ RISKY_MODALITIES = frozenset({"DOC", "ECG", "ES", "GM", "OT", "SC", "US", "XC"})
 RISKY_IMAGE_TYPES = ("SCREEN", "CAPTURE", "SCANNED")
 ROUNDS = 3  # of boxing and reading again
 LITTLE_ELSE = 2.0  # times its area
+WITHIN = 0.8  # of its area: a word of which a clearer view shows a part only is read again
 LEAST_SIDE = (
     2 * FIRST_LOOK.window[0]
 )  # below it the screen's window spans most of an image, and anatomy rises and falls like text
@@ -135,6 +136,7 @@ def judge_pixels(
         return Judgement(judged=False)
     risky, boxes, doubtful = is_risky(dataset), dict[Box, None](), False
     for number, frame in enumerate(each_frame(dataset) if only is None else [only]):
+        clear: list[Text] = []
         for view, places, faint in _looks(dataset, frame, boxes):
             if risky and number == 0 and not faint:
                 found = read_all(reader, view, places)
@@ -143,7 +145,8 @@ def judge_pixels(
             else:
                 continue
             sure = SURE_IF_FAINT if faint and not boxes else 0
-            read = [text for text in found if text.score >= sure]
+            read = [text for text in found if text.score >= sure and not (faint and read_before(text, clear))]
+            clear += found
             lines = (_wider(text, view) for text in unwanted(read, view.shape, identifiers))
             boxes |= dict.fromkeys(whole_line(frame, line) if frame.ndim == 2 else line for line in lines)
             unread = _unread(places, found) if frame.ndim == 2 and not faint else []
@@ -159,6 +162,11 @@ def _unread(places: Iterable[Box], found: Iterable[Text]) -> list[Box]:
     """Return the busy places in which no line was read with any certainty."""
     read = [text.box for text in found if text.score >= LEGIBLE]
     return [place for place in places if not any(overlap(place, box) for box in read)]
+
+
+def read_before(text: Text, clear: Iterable[Text]) -> bool:
+    """Return whether a line lies within one that a clearer view has shown, and was read there."""
+    return any(shared(text.box, line.box) >= WITHIN * area(text.box) for line in clear if line.score >= LEGIBLE)
 
 
 def _looks(dataset: Dataset, frame: NDArray[Any], boxes: Mapping[Box, None]) -> Iterator[tuple[Grey, list[Box], bool]]:

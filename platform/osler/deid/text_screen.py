@@ -122,6 +122,12 @@ def area(box: Box) -> int:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
+def shared(one: Box, other: Box) -> int:
+    """Return the number of pixels that two boxes share."""
+    high, wide = min(one[2], other[2]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[1], other[1])
+    return max(high, 0) * max(wide, 0)
+
+
 def joined(one: Box, other: Box) -> Box:
     """Return the box around two."""
     return min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])

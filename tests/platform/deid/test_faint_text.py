@@ -6,15 +6,17 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset
 from scipy.ndimage import binary_dilation
 
-from osler.deid.burned_in import clean_pixels, judge_pixels
+from osler.deid.burned_in import clean_pixels, judge_pixels, read_before
 from osler.deid.options import BurnedIn
 from osler.deid.text_lines import whole_line
 from osler.deid.text_reader import Text, read_places, text_reader
-from osler.deid.text_screen import Box, Grey, busy_places
+from osler.deid.text_screen import Box, Grey, busy_places, shared
 from osler.deid.text_views import ends, views
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -124,3 +126,21 @@ def test_what_cannot_be_read_is_refused_on_a_small_film_and_in_doubt_on_a_larger
     assert found.doubtful
     assert not found.boxes
     assert not clean_pixels(large, BurnedIn.QUARANTINE)
+
+
+boxes = st.tuples(*[st.integers(0, 9)] * 4).map(lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]))
+
+
+@given(boxes, boxes)
+def test_pixels_that_two_boxes_share(one: Box, other: Box) -> None:
+    masks = np.zeros((2, 20, 20), bool)
+    for mask, (top, left, bottom, right) in zip(masks, (one, other), strict=True):
+        mask[top:bottom, left:right] = True
+    assert shared(one, other) == np.count_nonzero(masks[0] & masks[1])
+
+
+def test_a_figure_that_was_read_is_not_read_again_by_its_ghost_but_half_a_name_is() -> None:
+    figure = Text("2.4mAs", 0.86, (352, 12, 363, 42))
+    assert read_before(Text("2.4ml", 0.83, (352, 11, 363, 38)), [figure])
+    assert not read_before(Text("2.4ml", 0.83, (352, 11, 363, 38)), [Text("?", 0.2, figure.box)])
+    assert not read_before(Text("JONES", 0.83, (10, 10, 20, 60)), [Text("JON", 0.9, (10, 10, 20, 40))])
