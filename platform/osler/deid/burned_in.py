@@ -29,6 +29,7 @@ RISKY_MODALITIES = frozenset({"DOC", "ECG", "ES", "GM", "OT", "SC", "US", "XC"})
 RISKY_IMAGE_TYPES = ("SCREEN", "CAPTURE", "SCANNED")
 ROUNDS = 3  # of boxing and reading again
 LITTLE_ELSE = 2.0  # times its area
+LARGEST_PLACE = 0.5  # of the image: what is busy all over is no line of text
 WITHIN = 0.8  # of its area: a word of which a clearer view shows a part only is read again
 LEAST_SIDE = (
     2 * FIRST_LOOK.window[0]
@@ -151,7 +152,7 @@ def judge_pixels(
             boxes |= dict.fromkeys(whole_line(frame, line) if frame.ndim == 2 else line for line in lines)
             unread = _unread(places, found) if frame.ndim == 2 and not faint else []
             if LEAST_SIDE <= max(frame.shape) <= TINY:
-                boxes |= dict.fromkeys(unread)
+                boxes |= dict.fromkeys(place for place in unread if area(place) <= LARGEST_PLACE * frame.size)
             doubtful |= bool(unread)
         if boxes and first_only:
             break
