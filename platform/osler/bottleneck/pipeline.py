@@ -86,12 +86,19 @@ class Pipeline:
         return np.asarray(self.predict_values(self.neutral[None]).logits[0])
 
     def head_weights(self) -> Array:
-        """Return the head's weights (K, C) in the bank's order.
+        """Return the head's weights (K, C) in the bank's order: what concludes, wholly, with the bias.
 
         Raises:
-            OslerError: `model-invalid` where the head is not linear in concepts.
+            OslerError: `model-invalid` where the head is not linear in concepts, or sees more than concepts: contributions
+                would leave out what passes beside them.
         """
         weights = self.head.weights()
+        if self.predict_values(self.neutral[None]).residual_logits is not None:
+            raise OslerError(
+                Code.MODEL_INVALID,
+                "The head also concludes from features that no concept names.",
+                "Use its method without the residual.",
+            )
         if weights is None:
             raise OslerError(
                 Code.MODEL_INVALID, "The head is not linear in concepts.", "Use a method made for such heads."

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pkgutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,11 +17,16 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
+from osler.bottleneck import heads, scorers
+from osler.bottleneck.artefact import load_bottleneck, save_bottleneck
+from osler.bottleneck.heads.hybrid import HybridHead
 from osler.bottleneck.heads.linear import LinearHead
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.protocols import Head, Scorer
 from osler.bottleneck.records import Features
 from osler.bottleneck.scorers.logistic import LogisticScorer
+from osler.bottleneck.scorers.margin import MarginScorer
+from osler.bottleneck.scorers.projection import ProjectionScorer
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
@@ -34,9 +43,73 @@ def pipeline(make_pipeline: Callable[..., Pipeline]) -> Pipeline:
     return make_pipeline(WIDTH)
 
 
-def test_parts_fill_their_slots(pipeline: Pipeline):
-    assert isinstance(pipeline.scorer, Scorer)
-    assert isinstance(pipeline.head, Head)
+def draw_scorer(kind: str, ids: tuple[str, ...]) -> Scorer:
+    draw = np.random.default_rng(3)
+    vectors, column = draw.normal(size=(len(ids), WIDTH)) * 3, draw.normal(size=len(ids))
+    limits = np.tile([-2.0, 3.0], (len(ids), 1)) + draw.uniform(size=(len(ids), 1))
+    return {
+        "logistic": lambda: LogisticScorer(ids, vectors, column, limits),
+        "margin": lambda: MarginScorer(ids, vectors, column, limits),
+        "projection": lambda: ProjectionScorer(ids, vectors, column, np.exp(column), limits),
+    }[kind]()
+
+
+def draw_head(kind: str, linear: LinearHead) -> Head:
+    draw = np.random.default_rng(4)
+    return {
+        "linear": lambda: linear,
+        "hybrid": lambda: HybridHead(linear, draw.normal(size=(3, WIDTH)), draw.normal(size=3)),
+    }[kind]()
+
+
+def modules_of(package: ModuleType) -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(package.__path__)]
+
+
+@pytest.fixture(scope="module", params=list(product(modules_of(scorers), modules_of(heads))), ids="-".join)
+def either(request: pytest.FixtureRequest, pipeline: Pipeline) -> Pipeline:
+    """Every kind of scorer that there is, with every kind of head."""
+    scorer, head = request.param
+    return replace(pipeline, scorer=draw_scorer(scorer, pipeline.bank.ids), head=draw_head(head, pipeline.head))
+
+
+def test_parts_fill_their_slots(either: Pipeline):
+    assert isinstance(either.scorer, Scorer)
+    assert isinstance(either.head, Head)
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 999))
+def test_clamping_nothing_is_the_identity_of_every_kind(either: Pipeline, seed: int):
+    state = either.scorer.score(draw_features(seed), either.bank)
+    truth = np.random.default_rng(seed).integers(0, 2, state.static.shape).astype(float)
+    nothing = either.scorer.clamp(state, np.zeros(truth.shape, bool), np.full(truth.shape, np.nan))
+    for name in ("value", "prob", "logit", "clamped", "maps"):
+        np.testing.assert_array_equal(getattr(nothing, name), getattr(state, name))
+    mask = truth > 0
+    some = either.scorer.clamp(state, mask, truth)
+    np.testing.assert_array_equal(some.static[~mask], state.static[~mask])
+    np.testing.assert_array_equal(some.clamped[:, 0], mask)
+    again = either.scorer.clamp(some, mask, truth)
+    np.testing.assert_array_equal(again.static, some.static)
+    for wrong in (np.nan, 1.5, -0.1):
+        with pytest.raises(ValueError, match="Truth"):
+            either.scorer.clamp(state, np.ones(truth.shape, bool), np.full(truth.shape, wrong))
+
+
+@pytest.mark.parametrize("kind", ["margin", "projection"])
+def test_values_without_a_range_are_clamped_to_percentiles_of_their_own_concept(pipeline: Pipeline, kind: str):
+    ids = pipeline.bank.ids[::-1]
+    scorer = draw_scorer(kind, pipeline.bank.ids)
+    state = scorer.score(draw_features(1), pipeline.bank.subset(ids))
+    everything = np.ones(state.static.shape, bool)
+    for truth, wanted in (
+        (0.0, scorer.percentiles[:, 0]),
+        (0.5, scorer.percentiles.mean(1)),
+        (1.0, scorer.percentiles[:, 1]),
+    ):
+        clamped = scorer.clamp(state, everything, np.full(state.static.shape, truth))
+        np.testing.assert_allclose(clamped.static, np.broadcast_to(wanted[::-1], state.static.shape), atol=1e-12)
 
 
 @settings(max_examples=30)
@@ -67,28 +140,29 @@ def test_clamping_refuses_what_is_no_truth(pipeline: Pipeline):
 
 @settings(max_examples=30)
 @given(seed=st.integers(0, 999))
-def test_contributions_and_bias_sum_to_the_logits(pipeline: Pipeline, seed: int):
-    output = pipeline.predict_features(draw_features(seed))
-    np.testing.assert_allclose(output.contrib.sum(-1) + pipeline.head.bias, output.logits, rtol=0, atol=1e-12)
+def test_contributions_bias_and_residual_sum_to_the_logits(either: Pipeline, seed: int):
+    output = either.predict_features(draw_features(seed))
+    beside = 0 if output.residual_logits is None else output.residual_logits
+    np.testing.assert_allclose(output.contrib.sum(-1) + either.head.bias + beside, output.logits, rtol=0, atol=1e-12)
 
 
 @settings(max_examples=30)
 @given(seed=st.integers(0, 999), order=st.permutations(range(5)))
-def test_the_order_of_the_bank_moves_states_and_leaves_logits(pipeline: Pipeline, seed: int, order: list[int]):
-    moved = replace(pipeline, bank=pipeline.bank.subset([pipeline.bank.ids[place] for place in order]))
-    before, after = (one.predict_features(draw_features(seed)) for one in (pipeline, moved))
+def test_the_order_of_the_bank_moves_states_and_leaves_logits(either: Pipeline, seed: int, order: list[int]):
+    moved = replace(either, bank=either.bank.subset([either.bank.ids[place] for place in order]))
+    before, after = (one.predict_features(draw_features(seed)) for one in (either, moved))
     np.testing.assert_array_equal(after.state.static, before.state.static[:, order])
     np.testing.assert_array_equal(after.state.maps, before.state.maps[:, :, order])
     np.testing.assert_array_equal(after.contrib, before.contrib[..., order])
     np.testing.assert_allclose(after.logits, before.logits, rtol=0, atol=1e-12)
-    np.testing.assert_array_equal(moved.neutral, pipeline.neutral[order])
+    np.testing.assert_array_equal(moved.neutral, either.neutral[order])
 
 
-def test_a_batch_of_one_is_a_row_of_a_batch(pipeline: Pipeline):
+def test_a_batch_of_one_is_a_row_of_a_batch(either: Pipeline):
     features = draw_features(4)
-    together = pipeline.predict_features(features)
+    together = either.predict_features(features)
     for row in range(len(features)):
-        alone = pipeline.predict_features(features.rows(slice(row, row + 1)))
+        alone = either.predict_features(features.rows(slice(row, row + 1)))
         np.testing.assert_allclose(alone.logits[0], together.logits[row], rtol=0, atol=1e-12)
         np.testing.assert_allclose(alone.state.maps[0], together.state.maps[row], rtol=0, atol=1e-12)
 
@@ -114,6 +188,75 @@ def test_a_map_is_the_logit_that_one_token_alone_would_give(pipeline: Pipeline):
     state = pipeline.scorer.score(features, pipeline.bank)
     assert state.maps.shape == (3, 1, 5, 2, 3)
     np.testing.assert_allclose(state.maps, np.broadcast_to(state.logit[..., None, None], state.maps.shape), atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["margin", "projection"])
+def test_a_map_is_the_value_that_one_token_alone_would_give(pipeline: Pipeline, kind: str):
+    pooled = np.random.default_rng(1).normal(size=(3, WIDTH))
+    features = Features(pooled, np.repeat(pooled[:, None], 6, axis=1), (2, 3))
+    state = draw_scorer(kind, pipeline.bank.ids).score(features, pipeline.bank)
+    np.testing.assert_allclose(state.maps, np.broadcast_to(state.value[..., None], state.maps.shape), atol=1e-12)
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 999), scale=st.floats(0.01, 100))
+def test_a_margin_is_the_distance_to_a_hyperplane_whatever_the_length_of_its_vector(
+    pipeline: Pipeline, seed: int, scale: float
+):
+    scorer = draw_scorer("margin", pipeline.bank.ids)
+    longer = replace(scorer, vectors=scorer.vectors * scale, intercept=scorer.intercept * scale)
+    features = draw_features(seed)
+    margin = scorer.score(features, pipeline.bank).static
+    np.testing.assert_allclose(longer.score(features, pipeline.bank).static, margin, atol=1e-9)
+    unit = features.pooled / np.linalg.norm(features.pooled, axis=1, keepdims=True)
+    length = np.linalg.norm(scorer.vectors, axis=1)
+    # Moved back by the margin along the unit normal, a point lies on the hyperplane.
+    foot = unit[:, None] - margin[..., None] * (scorer.vectors / length[:, None])
+    np.testing.assert_allclose((foot * scorer.vectors).sum(-1) + scorer.intercept, 0, atol=1e-9)
+
+
+def test_a_residual_of_zero_is_no_residual(pipeline: Pipeline):
+    none = replace(pipeline, head=HybridHead(pipeline.head, np.zeros((3, WIDTH)), np.zeros(3)))
+    features = draw_features(5)
+    np.testing.assert_array_equal(none.predict_features(features).logits, pipeline.predict_features(features).logits)
+
+
+def test_what_concepts_do_not_explain_is_explained_by_nobody(pipeline: Pipeline):
+    hybrid = replace(pipeline, head=draw_head("hybrid", pipeline.head))
+    np.testing.assert_array_equal(hybrid.neutral_logits, pipeline.neutral_logits)
+    with pytest.raises(OslerError, match="no concept names") as caught:
+        hybrid.head_weights()
+    assert caught.value.code is Code.MODEL_INVALID
+
+
+@settings(max_examples=5)
+@given(seed=st.integers(0, 999))
+def test_every_kind_survives_the_disk(either: Pipeline, seed: int):
+    with tempfile.TemporaryDirectory() as scratch:
+        back = load_bottleneck(save_bottleneck(either, Path(scratch) / "one", card="# A model\n"))
+    features = draw_features(seed)
+    np.testing.assert_array_equal(back.predict_features(features).logits, either.predict_features(features).logits)
+    truth = np.zeros((len(features), 5))
+    for one in (either, back):
+        assert one.digest == either.digest
+    clamped = [one.predict_features(features, clamp=(truth == 0, truth)).logits for one in (either, back)]
+    np.testing.assert_array_equal(*clamped)
+
+
+@pytest.mark.parametrize("kind", ["margin", "projection"])
+def test_a_scorer_whose_parts_do_not_fit_is_refused(pipeline: Pipeline, kind: str):
+    scorer = draw_scorer(kind, pipeline.bank.ids)
+    wrong: list[dict[str, np.ndarray]] = [{"percentiles": scorer.percentiles[1:]}, {"vectors": scorer.vectors[:-1]}]
+    wrong.append({"intercept": np.zeros(4)} if kind == "margin" else {"std": np.ones(4)})
+    if kind == "margin":
+        wrong.append({"vectors": np.zeros_like(scorer.vectors)})
+    for change in wrong:
+        with pytest.raises(OslerError) as caught:
+            replace(scorer, **change)
+        assert caught.value.code is Code.MODEL_INVALID
+    with pytest.raises(OslerError) as caught:
+        HybridHead(pipeline.head, np.zeros((2, WIDTH)), np.zeros(3))
+    assert caught.value.code is Code.MODEL_INVALID
 
 
 def test_a_binary_row_is_expanded_to_two_classes():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -11,11 +12,13 @@ import numpy as np
 from osler.bottleneck.calibration import Calibration
 from osler.bottleneck.heads.linear import LinearHead
 from osler.bottleneck.pipeline import Pipeline
+from osler.bottleneck.protocols import Head, Scorer
 from osler.bottleneck.records import Array, ConceptState, Features
 from osler.bottleneck.scorers.logistic import LogisticScorer
 from osler.bottleneck.source import SourceReference
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+from osler_knowledge.bank import ConceptBank
 from osler_training.fit.calibration import fit_temperature
 from osler_training.fit.grounding import Grounding, GroundingRule, fit_grounding
 from osler_training.fit.prior_head import HeadRule, fit_head
@@ -36,6 +39,7 @@ class BottleneckClassifier:
 
     pipeline: Pipeline
     grounding: Grounding
+    fitted: Mapping[str, Any] = field(default_factory=dict)  # what a method adds to the record
 
     def probabilities(self, cohort: Cohort) -> Array:
         """Return calibrated class probabilities (n, K)."""
@@ -49,7 +53,8 @@ class BottleneckClassifier:
             "temperature": self.pipeline.calibration.temperature,
             "concepts": len(kept),
             "skipped": len(self.grounding.fits) - len(kept),
-            "grounding_accuracy": float(np.mean([fit.accuracy for fit in kept])),
+            **self.grounding.summary(),
+            **self.fitted,
             "pipeline": self.pipeline.digest,
         }
 
@@ -63,31 +68,35 @@ def fit_bottleneck(problem: Problem, rule: BottleneckRule, *, seed: int, site: s
     Raises:
         OslerError: `nothing-eligible` where no concept can be grounded.
     """
-    reference, bank = problem.reference, problem.bank
-    grounding = grounded(reference, bank.ids, rule.grounding, seed=seed)
-    if not grounding.ids:
-        raise OslerError(
-            Code.NOTHING_ELIGIBLE,
-            f"None of {len(bank.ids)} concepts could be grounded on {len(reference.patients)} reference studies.",
-            "Give more studies with reports, or lower `held_out_least`.",
-        )
-    bank = bank.subset(grounding.ids)
+    grounding = grounded_some(problem, rule.grounding, seed=seed)
+    bank = problem.bank.subset(grounding.ids)
     scorer = LogisticScorer(grounding.ids, grounding.vectors, grounding.intercepts)
+    train = scorer.score(problem.train.features, bank)
+    head = fit_head(train.static, problem.train.y, bank.prior_matrix(problem.classes), rule.head)
+    scorer = LogisticScorer(grounding.ids, grounding.vectors, grounding.intercepts, _percentiles(train))
+    linear = LinearHead(grounding.ids, head.W, head.b)
+    return BottleneckClassifier(assemble(problem, bank, scorer, linear, seed=seed, site=site), grounding)
+
+
+def assemble(problem: Problem, bank: ConceptBank, scorer: Scorer, head: Head, *, seed: int, site: str) -> Pipeline:
+    """Return the pipeline of a fitted scorer and head: calibrated, with what it remembers of the source.
+
+    The held-out states are those of the select and calibrate splits; the temperature is fitted on the calibrate split.
+    """
     train, select, calibrate = (
         scorer.score(one.features, bank) for one in (problem.train, problem.select, problem.calibrate)
     )
-    head = fit_head(train.static, problem.train.y, bank.prior_matrix(problem.classes), rule.head)
-    linear = LinearHead(grounding.ids, head.W, head.b)
-    temperature = fit_temperature(linear.predict(calibrate, problem.calibrate.features).logits, problem.calibrate.y)
-    pipeline = Pipeline(
+    logits = head.predict(calibrate, problem.calibrate.features).logits
+    temperature = fit_temperature(logits, problem.calibrate.y)
+    return Pipeline(
         encoder=problem.encoder,
         encoder_digest=problem.encoder.digest,
         bank=bank,
-        scorer=LogisticScorer(grounding.ids, grounding.vectors, grounding.intercepts, _percentiles(train)),
-        head=linear,
+        scorer=scorer,
+        head=head,
         classes=problem.classes,
         source=SourceReference.measure(
-            grounding.ids,
+            bank.ids,
             train.static,
             problem.train.y,
             np.concatenate([select.static, calibrate.static]),
@@ -98,7 +107,23 @@ def fit_bottleneck(problem: Problem, rule: BottleneckRule, *, seed: int, site: s
         calibration=Calibration(temperature, site=site, studies=len(problem.calibrate)),
         notes={"seed": seed},
     )
-    return BottleneckClassifier(pipeline, grounding)
+
+
+def grounded_some(problem: Problem, rule: GroundingRule, *, seed: int) -> Grounding:
+    """Return the groundings of the bank's concepts that could be grounded.
+
+    Raises:
+        OslerError: `nothing-eligible` where none could.
+    """
+    reference, ids = problem.reference, problem.bank.ids
+    grounding = grounded(reference, ids, rule, seed=seed)
+    if not grounding.ids:
+        raise OslerError(
+            Code.NOTHING_ELIGIBLE,
+            f"None of {len(ids)} concepts could be grounded on {len(reference.patients)} reference studies.",
+            "Give more studies with reports, or lower `held_out_least`.",
+        )
+    return grounding
 
 
 def grounded(reference: Reference, ids: tuple[str, ...], rule: GroundingRule, *, seed: int) -> Grounding:

@@ -1,11 +1,11 @@
-"""Grounding: one logistic regression a concept, trained on what radiology reports say (M1.2, M1.3)."""
+"""Grounding: one linear classifier a concept, trained on what radiology reports say (M1.2, M1.3; M3)."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.svm import SVC
 
 from osler.bottleneck.records import Array
 
@@ -33,6 +34,7 @@ class GroundingRule:
         Cs: Inverse strengths of the L2 penalty, as in scikit-learn. Of several, each concept gets the one with the lowest
             cross-entropy in a cross-validation by patient, inside the examples it is trained on: with some hundred
             examples of unit length, the paper's C = 1 is often too stiff.
+        classifier: `logistic` regression, or the linear `svm` of concept activation vectors, which are compared by error.
     """
 
     scanned: int = 10_000
@@ -42,6 +44,7 @@ class GroundingRule:
     held_out_least: int = 10
     rarest: float = 0.1
     Cs: tuple[float, ...] = (1.0,)
+    classifier: Literal["logistic", "svm"] = "logistic"
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class ConceptFit:
     accuracy: float = float("nan")
     auroc: float = float("nan")
     C: float = float("nan")
+    similarity: float = float("nan")  # to what the encoder's text space says, where that is what is learned
     skipped: str = ""
 
 
@@ -77,6 +81,12 @@ class Grounding:
     def table(self) -> list[dict[str, Any]]:
         """Return the fits as JSON objects."""
         return [asdict(fit) for fit in self.fits]
+
+    def summary(self) -> dict[str, float]:
+        """Return the means over the concepts that were kept, of the figures that they have."""
+        kept = [fit for fit in self.fits if not fit.skipped]
+        figures = {name: [getattr(fit, name) for fit in kept] for name in ("accuracy", "similarity")}
+        return {f"grounding_{name}": float(np.mean(all_)) for name, all_ in figures.items() if np.isfinite(all_).all()}
 
 
 def fit_grounding(
@@ -116,7 +126,7 @@ def fit_grounding(
 
 def _fit_one(
     concept: str, x: Array, label: Array, group: NDArray[np.intp], rule: GroundingRule, rng: np.random.Generator
-) -> tuple[ConceptFit, LogisticRegression | None]:
+) -> tuple[ConceptFit, LogisticRegression | SVC | None]:
     answered = rng.permutation(np.flatnonzero(~np.isnan(label)))[: rule.scanned]
     sides = [answered[label[answered] == value] for value in (0, 1)]
     record = ConceptFit(concept, positives=len(sides[1]), negatives=len(sides[0]))
@@ -132,24 +142,30 @@ def _fit_one(
     if size == 0:
         return replace(record, skipped="no patient left to train on"), None
     train = np.concatenate([side[:size] for side in free])
-    model = _logistic(x[train], label[train], group[train], rule.Cs)
+    model = _linear(x[train], label[train].astype(int), group[train], rule)
     accuracy = float(model.score(x[test], label[test].astype(int)))
     auroc = float(roc_auc_score(label[test], model.decision_function(x[test])))
     return replace(record, held_out=len(test), accuracy=accuracy, auroc=auroc, C=model.C), model
 
 
-def _logistic(x: Array, label: Array, group: NDArray[np.intp], Cs: tuple[float, ...]) -> LogisticRegression:
-    y = label.astype(int)
+def _linear(x: Array, y: NDArray[np.int_], group: NDArray[np.intp], rule: GroundingRule) -> LogisticRegression | SVC:
+    Cs = rule.Cs
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         if len(Cs) > 1:
             folds = StratifiedGroupKFold(FOLDS).split(x, y, group)
-            losses = [[_held_out_loss(x, y, fold, C) for C in Cs] for fold in folds]
+            losses = [[_held_out_loss(x, y, fold, rule, C) for C in Cs] for fold in folds]
             Cs = (Cs[int(np.mean(losses, axis=0).argmin())],)
-        return LogisticRegression(C=Cs[0], max_iter=1000).fit(x, y)
+        return _classifier(rule, Cs[0]).fit(x, y)
 
 
-def _held_out_loss(x: Array, y: NDArray[np.int_], fold: tuple[Any, Any], C: float) -> float:
+def _held_out_loss(x: Array, y: NDArray[np.int_], fold: tuple[Any, Any], rule: GroundingRule, C: float) -> float:
     inside, outside = fold
-    model = LogisticRegression(C=C, max_iter=1000).fit(x[inside], y[inside])
+    model = _classifier(rule, C).fit(x[inside], y[inside])
+    if rule.classifier == "svm":
+        return 1.0 - float(model.score(x[outside], y[outside]))
     return float(log_loss(y[outside], model.predict_proba(x[outside]), labels=[0, 1]))
+
+
+def _classifier(rule: GroundingRule, C: float) -> LogisticRegression | SVC:
+    return SVC(kernel="linear", C=C) if rule.classifier == "svm" else LogisticRegression(C=C, max_iter=1000)
