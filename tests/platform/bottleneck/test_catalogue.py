@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from osler.bottleneck.artefact import find_encoder, load_bottleneck, save_bottleneck
-from osler.bottleneck.encoders.catalogue import SHIPPED, encoder_folder, open_encoder, shipped_folders
+from osler.bottleneck.encoders.catalogue import MEASURING, SHIPPED, encoder_folder, open_encoder, shipped_folders
 from osler.bottleneck.encoders.checkpoint import sha256_of
 from osler.bottleneck.encoders.lazy import LazyEncoder
 from osler.bottleneck.pipeline import Pipeline
@@ -38,7 +38,7 @@ def test_the_shipped_encoders_see_the_same_pixels_and_say_different_things():
     assert first.preprocess.resizing() == second.preprocess.resizing()
     assert first.digest != second.digest
     assert first.width != second.width
-    assert [folder.name for folder in shipped_folders()] == list(SHIPPED)
+    assert [folder.name for folder in shipped_folders()] == [*SHIPPED, *MEASURING]
 
 
 def test_a_folder_without_hashes_opens_with_the_hash_that_is_given(resnet_folder: Path, tmp_path: Path):

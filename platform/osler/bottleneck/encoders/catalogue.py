@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # it brings torch, which a cached study does not need
 # Trained on phantoms, and on ImageNet's photographs; the second needs the extra `imagenet`.
 SHIPPED = ("phantom_clip", "imagenet_lite0")
 DEFAULT = SHIPPED[0]
+# Encoders that measure by rules instead of learning: their features have names and units, and they take colour alone.
+MEASURING = ("white_cell_morphometry",)
 
 
 class ImageEncoder(Encoder, Protocol):
@@ -38,12 +40,12 @@ class ImageEncoder(Encoder, Protocol):
 
 def shipped_folders() -> list[Path]:
     """Return the folders of the encoders that come with the package."""
-    return [shipped_encoder_folder(name) for name in SHIPPED]
+    return [shipped_encoder_folder(name) for name in (*SHIPPED, *MEASURING)]
 
 
 def encoder_folder(name: str | Path) -> EncoderFolder:
     """Return a shipped encoder by its name, or the one in a folder; nothing is read yet."""
-    return EncoderFolder(shipped_encoder_folder(str(name)) if name in SHIPPED else Path(name))
+    return EncoderFolder(shipped_encoder_folder(str(name)) if name in (*SHIPPED, *MEASURING) else Path(name))
 
 
 def open_encoder(name: str | Path = DEFAULT, *, sha256: str | None = None, device: str = "cpu") -> ImageEncoder:

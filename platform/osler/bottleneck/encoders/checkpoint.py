@@ -81,6 +81,11 @@ class EncoderFolder:
         """Name of the module of `osler.bottleneck.encoders` that opens it."""
         return str(self.config.get("kind", "open_clip"))
 
+    @property
+    def by_rule(self) -> bool:
+        """Whether it measures by rules and has no weights; its configuration names the version of the rules."""
+        return "rules" in self.config["model_cfg"]
+
     @cached_property
     def weights(self) -> Path:
         """The file of weights: safetensors in the folder, never a pickle, or a file that an installed package carries.
@@ -115,6 +120,10 @@ class EncoderFolder:
         for name, digest in recorded.items():
             if (self.path / name).is_file() and sha256_of(self.path / name) != digest:
                 raise mismatch(f"{name} of encoder {self.path.name!r}")
+        if self.by_rule:
+            if sha256 is not None or any(not (self.path / name).is_file() for name in (OTHER_CONFIG, *recorded)):
+                raise mismatch(f"The encoder {self.path.name!r}, which has no weights,")
+            return
         weights = self.weights
         if sha256 is None and weights.name not in recorded:
             raise invalid(f"The encoder's folder {self.path} records no hash of its weights, and none was given.")
@@ -128,6 +137,8 @@ class EncoderFolder:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over weights, configuration and preprocessing."""
+        if self.by_rule:
+            return hashlib.sha256(json.dumps(self.config, sort_keys=True).encode()).hexdigest()
         model = self.config["model_cfg"]
         # A package's weights go by their recorded hash, which loading checks: a name can be given without the package.
         carried = self.hashes.get("files", {}).get(model["weights"]) if "distribution" in model else None

@@ -1,0 +1,216 @@
+"""Measurements against drawn cells, whose areas, lobes and colours are known in closed form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.color import rgb2lab
+
+from osler.morphometry.smear import NotFound, segment
+from osler.morphometry.standardise import standardise
+from osler.morphometry.white_cell import MEASUREMENTS, NAMES, measure
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+
+GLASS, NUCLEUS, PINK, BLUE = (0.99, 0.90, 0.79), (0.32, 0.18, 0.50), (0.86, 0.66, 0.66), (0.62, 0.68, 0.74)
+RED_CELL = (0.78, 0.66, 0.62)
+Disc = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A cell as discs (x, y, radius) about its centre, in units of which `scale` make a pixel."""
+
+    lobes: tuple[Disc, ...]
+    radius: float = 34.0
+    cytoplasm: tuple[float, float, float] = PINK
+
+    def image(
+        self, *, scale: float = 1.0, turn: float = 0.0, shift: tuple[float, float] = (0.0, 0.0), side: int = 128
+    ) -> np.ndarray:
+        """Draw it with 4 x 4 samples a pixel, turned by degrees and moved by pixels."""
+        count = round(side * scale)
+        places = (np.arange(4 * count) + 0.5) / 4 / scale - side / 2
+        y, x = np.meshgrid(places - shift[1], places - shift[0], indexing="ij")
+        angle = np.radians(turn)
+        x, y = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+        fine = np.broadcast_to(GLASS, (*x.shape, 3)).copy()
+        fine[x**2 + y**2 <= self.radius**2] = self.cytoplasm
+        for centre_x, centre_y, radius in self.lobes:
+            fine[(x - centre_x) ** 2 + (y - centre_y) ** 2 <= radius**2] = NUCLEUS
+        return fine.reshape(count, 4, count, 4, 3).mean(axis=(1, 3))
+
+
+ROUND = Drawn(((0, 0, 20),))
+TWO = Drawn(((-12, 0, 11), (12, 0, 11)))
+THREE = Drawn(((-13, -6, 9), (13, -6, 9), (0, 14, 9)))
+FOUR = Drawn(((-13, -9, 8), (13, -9, 8), (-9, 13, 8), (10, 14, 8)))
+
+
+def named(image: np.ndarray) -> dict[str, float]:
+    reading = measure(image)
+    assert reading.failure == ""
+    return dict(zip(NAMES, reading.values, strict=True))
+
+
+def test_every_measurement_has_a_name_a_unit_and_says_how_it_is_taken():
+    assert len(set(NAMES)) == len(MEASUREMENTS) >= 16
+    assert {one.unit for one in MEASUREMENTS} == {"1", "{pixels}", "{counts}", "{L*}", "{a*}", "{b*}"}
+    assert all(len(one.meaning) > 20 for one in MEASUREMENTS)
+
+
+def test_a_round_nucleus_in_a_round_cell_measures_as_geometry_says():
+    found = named(ROUND.image())
+    assert found["nucleus_diameter"] == pytest.approx(40, rel=0.04)
+    assert found["cell_diameter"] == pytest.approx(68, rel=0.05)
+    assert found["nuclear_cytoplasmic_ratio"] == pytest.approx((20 / 34) ** 2, rel=0.06)
+    assert found["nucleus_eccentricity"] < 0.2
+    assert found["nucleus_solidity"] > 0.95
+    assert found["nucleus_width"] == pytest.approx(1, abs=0.06)
+    assert found["nucleus_roughness"] == pytest.approx(1, abs=0.05)
+    assert found["nucleus_offset"] < 0.03
+    assert min(found["cell_roundness"], found["nucleus_roundness"], found["cell_solidity"]) > 0.85
+    assert (found["nucleus_lobes"], found["nucleus_parts"], found["vacuoles"]) == (1, 1, 0)
+    assert found["cytoplasm_deviation"] < 0.5
+
+
+@pytest.mark.parametrize(("cell", "lobes"), [(ROUND, 1), (TWO, 2), (THREE, 3), (FOUR, 4)])
+@pytest.mark.parametrize("turn", [0.0, 30.0, 77.0])
+def test_lobes_are_counted_at_every_angle(cell: Drawn, lobes: int, turn: float):
+    assert named(cell.image(turn=turn))["nucleus_lobes"] == lobes
+
+
+def test_lobes_that_touch_are_parts_of_one_nucleus_and_still_counted():
+    found = named(Drawn(((-9, 0, 11), (9, 0, 11))).image())
+    assert (found["nucleus_lobes"], found["nucleus_parts"]) == (2, 1)
+    assert named(Drawn(((-14, 0, 10), (14, 0, 10))).image())["nucleus_parts"] == 2
+    assert found["nucleus_solidity"] < named(ROUND.image())["nucleus_solidity"]
+
+
+def test_a_nucleus_off_the_middle_is_off_by_what_was_drawn():
+    assert named(Drawn(((12, 0, 18),)).image())["nucleus_offset"] == pytest.approx(12 / 34, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("colour", "share"), [(PINK, "red_share"), (BLUE, "blue_share"), ((0.76, 0.60, 0.74), "purple_share")]
+)
+def test_the_colour_of_the_cytoplasm_is_the_one_drawn_against_white_glass(colour: tuple[float, ...], share: str):
+    found = named(Drawn(((0, 0, 18),), cytoplasm=colour).image())
+    wanted = rgb2lab(np.array([[np.divide(colour, GLASS)]]))[0, 0]
+    got = [found[f"cytoplasm_{name}"] for name in ("lightness", "red_green", "yellow_blue")]
+    np.testing.assert_allclose(got, wanted, atol=1.0)
+    assert {name: found[name] for name in ("red_share", "blue_share", "purple_share")} == {
+        name: pytest.approx(float(name == share), abs=0.02) for name in ("red_share", "blue_share", "purple_share")
+    }
+
+
+def test_granules_and_vacuoles_raise_what_measures_them():
+    plain = ROUND.image()
+    y, x = np.mgrid[0:128, 0:128] - 63.5
+    cytoplasm = (np.hypot(x, y) > 23) & (np.hypot(x, y) < 31)
+    granular = np.where((cytoplasm & ((x // 2 + y // 2) % 2 == 0))[..., None], plain * 0.85, plain)
+    assert named(granular)["granularity"] > named(plain)["granularity"] + 1
+    holed = plain.copy()
+    for angle in (0.3, 1.9, 3.6, 5.1):
+        holed[np.hypot(x - 27 * np.cos(angle), y - 27 * np.sin(angle)) <= 2.5] = GLASS
+    assert named(holed)["vacuoles"] == 4
+    grain = np.random.default_rng(0).uniform(-0.08, 0.08, plain.shape[:2])
+    clumped = np.where((np.hypot(x, y) < 19)[..., None], np.clip(plain + grain[..., None], 0, 1), plain)
+    assert named(clumped)["chromatin_deviation"] > named(plain)["chromatin_deviation"] + 1
+    assert named(clumped)["chromatin_homogeneity"] < named(plain)["chromatin_homogeneity"]
+
+
+SHAPES = [name for name in NAMES if name.startswith(("nucleus", "cell", "nuclear"))]
+LOOSE = {"nucleus_diameter": 2.0, "cell_diameter": 2.5, "nucleus_roundness": 0.1, "cell_roundness": 0.1}
+
+
+@given(turn=st.floats(0, 360), shift=st.tuples(st.floats(-9, 9), st.floats(-9, 9)))
+@settings(max_examples=10, deadline=None)
+def test_turning_and_moving_a_cell_changes_no_measurement(turn: float, shift: tuple[float, float]):
+    here, there = named(TWO.image()), named(TWO.image(turn=turn, shift=shift))
+    for name in SHAPES:
+        assert there[name] == pytest.approx(here[name], abs=LOOSE.get(name, 0.07)), name
+    for name in ("cytoplasm_lightness", "cytoplasm_red_green", "chromatin_lightness", "red_share"):
+        assert there[name] == pytest.approx(here[name], abs=2.0), name
+
+
+def test_scale_changes_the_diameters_and_nothing_else():
+    small, large = named(THREE.image()), named(THREE.image(scale=1.75))
+    for name in SHAPES:
+        expected = small[name] * (1.75 if name.endswith("diameter") else 1)
+        assert large[name] == pytest.approx(expected, abs=max(LOOSE.get(name, 0.07), 0.06 * expected)), name
+
+
+def test_an_image_larger_than_the_working_size_gives_diameters_of_the_image_as_it_was_given():
+    assert named(ROUND.image(scale=4.0))["nucleus_diameter"] == pytest.approx(160, rel=0.05)
+
+
+def test_a_red_cell_that_touches_and_a_platelet_are_left_out():
+    image, alone = ROUND.image(), named(ROUND.image())
+    y, x = np.mgrid[0:128, 0:128] - 63.5
+    image[np.hypot(x - 46, y - 20) <= 17] = np.where(
+        (np.hypot(x, y) > 34)[np.hypot(x - 46, y - 20) <= 17][:, None], RED_CELL, image[np.hypot(x - 46, y - 20) <= 17]
+    )
+    image[np.hypot(x + 50, y + 50) <= 4] = NUCLEUS
+    found = named(image)
+    assert found["nucleus_parts"] == 1
+    assert found["cell_diameter"] == pytest.approx(alone["cell_diameter"], rel=0.08)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.ones((64, 64, 3)),
+        np.zeros((64, 64, 3)),
+        np.full((90, 70, 3), 0.6),
+        np.ones((1, 1, 3)),
+        np.ones((0, 0, 3)),
+        np.ones((3, 200, 3)),
+    ],
+    ids=["white", "black", "one colour", "one pixel", "no pixel", "a strip"],
+)
+def test_without_a_cell_nothing_is_invented_and_the_record_says_so(image: np.ndarray):
+    assert isinstance(segment(image), NotFound)
+    reading = measure(image)
+    assert np.isnan(reading.values).all()
+    record = reading.to_record()
+    assert record["failure"]
+    assert record["unmeasured"] == list(NAMES)
+    assert {one["value"] for one in record["measurements"].values()} == {None}
+
+
+def test_a_nucleus_without_cytoplasm_has_no_colour_of_cytoplasm():
+    reading = measure(Drawn(((0, 0, 25),), radius=25.5).image())
+    assert reading.failure == ""
+    assert {"red_share", "cytoplasm_lightness", "granularity", "vacuoles"} <= set(reading.unmeasured)
+    assert not {"nucleus_lobes", "nuclear_cytoplasmic_ratio", "chromatin_lightness"} & set(reading.unmeasured)
+
+
+@pytest.mark.parametrize(
+    "image", [np.ones((64, 64)), np.ones((64, 64, 1)), np.full((64, 64, 3), 1.5), np.full((64, 64, 3), np.nan)]
+)
+def test_grey_images_and_wrong_ranges_are_refused(image: np.ndarray):
+    with pytest.raises(OslerError) as caught:
+        measure(image)
+    assert caught.value.code is Code.INPUT_RANGE
+
+
+def test_standardising_takes_out_what_a_site_shifts_and_stretches():
+    draw = np.random.default_rng(1)
+    values = draw.normal(size=(40, 3))
+    values[3, 1] = np.nan
+    values[:, 2] = 7.0
+    moved = np.concatenate([values, values * [2.0, 5.0, 1.0] + [3.0, -1.0, 4.0]])
+    out = standardise(moved, ["a"] * 40 + ["b"] * 40)
+    np.testing.assert_allclose(out[:40], out[40:], atol=1e-9)
+    np.testing.assert_allclose(np.nanmean(out[:40], axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(np.nanstd(out[:40, :2], axis=0), 1)
+    assert np.isnan(out[3, 1])
+    assert not out[:, 2].any()
+    with pytest.raises(OslerError) as caught:
+        standardise(moved, ["a"] * 75 + ["b"] * 5)
+    assert caught.value.code is Code.SUPPORT_INSUFFICIENT
