@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,16 @@ import pytest
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
+from osler.bottleneck.artefact import load_bottleneck, save_bottleneck
 from osler.bottleneck.records import Array, Features
+from osler.bottleneck.scorers.margin import MarginScorer
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_knowledge.bank import Citation, Concept, ConceptBank
 from osler_training.fit.bottleneck import BottleneckClassifier, unit
-from osler_training.fit.grounding import GroundingRule, fit_grounding
-from osler_training.fit.margins import CAV, fit_margin_head
-from osler_training.fit.methods import fit_method
+from osler_training.fit.grounding import fit_grounding
+from osler_training.fit.margins import MarginRule, VectorRule, fit_margin_head
+from osler_training.fit.methods import fit_method, parse_options
 from osler_training.fit.problem import Cohort, Problem, Reference
 from osler_training.fit.residual import fit_residual
 
@@ -141,13 +144,78 @@ def test_answers_that_are_missing_are_not_used(name: str) -> None:
     assert classifier.record()["skipped"] == 1
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_a_fitted_bottleneck_keeps_the_contract(name: str, tmp_path: Path) -> None:
+    pipeline, (test, _) = by_default(name, 3).pipeline, cohort("x", 9, 11, 3)
+    output = pipeline.predict_features(test.features)
+    beside = 0 if output.residual_logits is None else output.residual_logits
+    np.testing.assert_allclose(output.contrib.sum(-1) + pipeline.head.bias + beside, output.logits, atol=1e-9)
+    back = load_bottleneck(save_bottleneck(pipeline, tmp_path / "one", card="# A model\n"))
+    np.testing.assert_array_equal(back.predict_features(test.features).logits, output.logits)
+    alone = [pipeline.predict_features(test.features.rows(slice(i, i + 1))).logits[0] for i in range(len(test))]
+    np.testing.assert_allclose(alone, output.logits, atol=1e-9)
+    # Clamped to its 95th percentile of the training split, whatever the order of rows and whoever asks.
+    train = pipeline.scorer.score(world(3).train.features, pipeline.bank).static
+    mask = np.arange(C) == np.full((len(test), 1), 1)
+    clamped = pipeline.predict_features(test.features, clamp=(mask, mask.astype(float)))
+    np.testing.assert_allclose(clamped.state.static[:, 1], np.percentile(train[:, 1], 95), atol=1e-9)
+    moved = (clamped.state.static - output.state.static) @ pipeline.head.weights().T
+    np.testing.assert_allclose(clamped.logits - output.logits, moved, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_single_precision_and_one_concept_are_enough(name: str) -> None:
+    problem = world()
+    single = {
+        part: replace(one, features=Features(one.features.pooled.astype(np.float32), text_space=True))
+        for part in ("train", "select", "calibrate", "reference")
+        for one in [getattr(problem, part)]
+    }
+    single["reference"] = replace(single["reference"], concepts=problem.reference.concepts[:, :1])
+    classifier = fitted(name, replace(problem, bank=problem.bank.subset(IDS[:1]), **single))
+    assert classifier.pipeline.bank.ids == IDS[:1]
+    prob = classifier.probabilities(
+        single["calibrate"].rows(problem.calibrate.y == 1)
+    )  # a class is missing from the batch
+    assert np.isfinite(prob).all()
+    assert prob[:, 1].mean() > 0.5
+
+
+def test_text_vectors_stand_in_for_answers() -> None:
+    problem = world()
+    silent = replace(problem, reference=replace(problem.reference, concepts=np.full((400, C), np.nan)))
+    classifier = fitted("pcbm", silent, {"vectors": "text"})
+    scorer = classifier.pipeline.scorer
+    assert isinstance(scorer, MarginScorer)
+    np.testing.assert_array_equal(scorer.vectors, DIRECTIONS[:, :C].T)
+    assert not scorer.intercept.any()
+    assert classifier.record()["concepts"] == C
+    with pytest.raises(OslerError) as caught:
+        fitted("pcbm", silent)
+    assert caught.value.code is Code.NOTHING_ELIGIBLE
+
+
+def test_a_recipe_that_changes_one_thing_keeps_the_rest() -> None:
+    options = parse_options("pcbm_hybrid", {"grounding": {"Cs": [1]}, "residual": [0.5]})
+    assert (options.grounding.kept, options.grounding.classifier, options.grounding.Cs) == (100, "svm", (1.0,))
+    assert parse_options("label_free", {"projection": {"lr": 0.1}}).projection.least_similarity == 0.45
+    for name, wrong in (
+        ("pcbm", {"residual": [1.0]}),
+        ("label_free", {"projection": {"rate": 1}}),
+        ("pcbm", {"vectors": "x"}),
+    ):
+        with pytest.raises(OslerError) as caught:
+            parse_options(name, wrong)
+        assert caught.value.code is Code.USAGE
+
+
 def test_a_separable_concept_is_found_with_its_sign() -> None:
     rng = np.random.default_rng(0)
     label = np.arange(300) % 2
     x = rng.normal(size=(300, 4)) * 0.1
     x[:, 1] += 2 * label - 1
     labels = np.stack([label, 1 - label], axis=1).astype(float)
-    grounding = fit_grounding(x, labels, [str(i) for i in range(300)], ["is", "is_not"], seed=0, rule=CAV)
+    grounding = fit_grounding(x, labels, [str(i) for i in range(300)], ["is", "is_not"], seed=0, rule=VectorRule())
     assert [fit.accuracy for fit in grounding.fits] == [1.0, 1.0]
     assert [fit.held_out for fit in grounding.fits] == [100, 100]
     assert np.sign(grounding.vectors[:, 1]).tolist() == [1, -1]
@@ -160,7 +228,7 @@ def test_margins_along_the_axes_of_the_features_reproduce_a_linear_probe() -> No
     cited = Citation("entry", "An entry", "a passage", 0, 9)
     concepts = tuple(Concept(f"axis_{d}", f"axis {d}", "Is it there?", "lung", cited, {}) for d in range(D))
     bank = ConceptBank("axes", 1, "test", problem.classes, concepts)
-    first = fit_margin_head(replace(problem, reference=axes, bank=bank), GroundingRule(classifier="svm"), 1e-7, seed=0)
+    first = fit_margin_head(replace(problem, reference=axes, bank=bank), MarginRule(strength=1e-7), seed=0)
     # The vectors span the features: any linear probe is a linear head on the margins.
     x = unit(problem.train.features)
     margins = first.scorer.score(problem.train.features, bank)

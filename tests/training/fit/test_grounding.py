@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,15 @@ def test_the_hold_out_rule_and_the_share_of_the_rarer_answer() -> None:
     skipped = {fit.concept: fit.skipped for fit in grounding.fits if fit.skipped}
     assert skipped == {"few": "fewer than 10 to hold out", "rare": "rarer answer below 10%"}
     assert grounding.fits[0].held_out == 2 * int(0.1 * min(labels[:, 0].sum(), 600 - labels[:, 0].sum()))
+
+
+def test_a_strength_is_not_chosen_on_fewer_than_a_fold_has() -> None:
+    x, labels, patients = planted(n=46)
+    labels[:, 0] = np.arange(46) % 2
+    rule = GroundingRule(held_out_share=0.85, Cs=(1.0, 10.0))
+    fits = fit_grounding(x, labels[:, :1], patients, ["few"], seed=0, rule=rule).fits
+    assert fits[0].skipped == "too few left to choose a strength on"
+    assert not fit_grounding(x, labels[:, :1], patients, ["few"], seed=0, rule=replace(rule, Cs=(1.0,))).fits[0].skipped
 
 
 def test_each_concept_is_its_own_whatever_the_order_or_the_company() -> None:

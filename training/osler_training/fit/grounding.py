@@ -141,6 +141,8 @@ def _fit_one(
     size = min(rule.kept // 2, *map(len, free))
     if size == 0:
         return replace(record, skipped="no patient left to train on"), None
+    if len(rule.Cs) > 1 and size < FOLDS:
+        return replace(record, skipped="too few left to choose a strength on"), None
     train = np.concatenate([side[:size] for side in free])
     model = _linear(x[train], label[train].astype(int), group[train], rule)
     accuracy = float(model.score(x[test], label[test].astype(int)))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,23 +12,14 @@ from osler.bottleneck.records import Array
 from osler.bottleneck.scorers.projection import ProjectionScorer
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_knowledge.bank import ConceptBank
 from osler_training.fit.bottleneck import BottleneckClassifier, assemble, unit
 from osler_training.fit.elastic_net import choose_sparse, fit_path
 from osler_training.fit.grounding import ConceptFit, Grounding
 from osler_training.fit.problem import Problem
 from osler_training.fit.projection import ProjectionRule, fit_projection, similarity
+from osler_training.fit.text_space import Part, text_vectors
 
 TOP = 5
-
-
-@runtime_checkable
-class TextEncoder(Protocol):
-    """An encoder with a text space."""
-
-    def encode_text(self, texts: Sequence[str]) -> Array:
-        """Return L2-normalised embeddings (n, D) of texts."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -45,7 +34,7 @@ class Options:
     """
 
     projection: ProjectionRule = field(default_factory=ProjectionRule)
-    text: Literal["name", "question"] = "name"
+    text: Part = "name"
     errors: float = 1.0
 
 
@@ -81,7 +70,7 @@ def projected(problem: Problem, options: Options, *, seed: int) -> Grounding:
     """
     bank, rule = problem.bank, options.projection
     x, held = unit(problem.train.features), unit(problem.select.features)
-    text = text_vectors(problem, bank, options.text)
+    text = text_vectors(problem, options.text)
     p, held_p = x @ text.T, held @ text.T
     activation = np.sort(p, axis=0)[-TOP:].mean(0)
     seen = np.flatnonzero(activation >= rule.least_activation)
@@ -100,19 +89,6 @@ def projected(problem: Problem, options: Options, *, seed: int) -> Grounding:
         for c, one in enumerate(bank.ids)
     )
     return Grounding(tuple(bank.ids[c] for c in kept), W[kept], np.zeros(len(kept)), fits)
-
-
-def text_vectors(problem: Problem, bank: ConceptBank, part: Literal["name", "question"]) -> Array:
-    """Return the encoder's text embedding of each concept (C, D).
-
-    Raises:
-        OslerError: `part-missing` where the encoder has no text space.
-    """
-    if not problem.train.features.text_space or not isinstance(problem.encoder, TextEncoder):
-        raise OslerError(
-            Code.PART_MISSING, "The encoder has no text space.", "Use an encoder with a text tower, or another method."
-        )
-    return problem.encoder.encode_text([getattr(concept, part) for concept in bank.concepts])
 
 
 def standardised(grounding: Grounding, x: Array) -> ProjectionScorer:

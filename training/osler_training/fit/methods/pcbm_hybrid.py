@@ -11,14 +11,13 @@ from osler.bottleneck.heads.hybrid import HybridHead
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array
 from osler_training.fit.bottleneck import BottleneckClassifier, assemble, unit
-from osler_training.fit.margins import MarginHead, fit_margin_head
-from osler_training.fit.methods import pcbm
+from osler_training.fit.margins import MarginHead, MarginRule, fit_margin_head
 from osler_training.fit.problem import Cohort, Problem
 from osler_training.fit.residual import choose_residual
 
 
 @dataclass(frozen=True)
-class Options(pcbm.Options):
+class Options(MarginRule):
     """Those of `pcbm`, and penalties of the residual to choose from on the select split.
 
     The source's 0.001 stopped after 20 epochs; at the optimum it hardly holds the residual back.
@@ -31,9 +30,9 @@ def fit(problem: Problem, options: Options, *, seed: int) -> BottleneckClassifie
     """Fit it.
 
     Raises:
-        OslerError: `nothing-eligible` where no concept can be grounded.
+        OslerError: `nothing-eligible` where no concept can be grounded, `part-missing` where the encoder has no text space.
     """
-    first = fit_margin_head(problem, options.grounding, options.strength, seed=seed)
+    first = fit_margin_head(problem, options, seed=seed)
     train, select = (_frozen(first, one) for one in (problem.train, problem.select))
     R, r, strength = choose_residual(train, select, options.residual)
     pipeline = assemble(problem, first.bank, first.scorer, HybridHead(first.head, R, r), seed=seed, site="source")
