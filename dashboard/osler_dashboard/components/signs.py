@@ -12,8 +12,10 @@ from osler_dashboard.words import percent, sentence, signed
 LIKELY, UNLIKELY = 0.6, 0.4
 
 
-def seen(probability: float) -> str:
-    """Say how likely a sign is there."""
+def seen(probability: float | None) -> str:
+    """Say how likely a sign is there, where the model gives a probability."""
+    if probability is None:
+        return "seen without a probability"
     word = "likely present" if probability >= LIKELY else "likely absent" if probability <= UNLIKELY else "unclear"
     return f"{word}, {percent(probability)}"
 

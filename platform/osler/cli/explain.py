@@ -80,7 +80,7 @@ def lines_of(explanation: Explanation, top: int) -> list[str]:
     for one in explanation.concepts[:top]:
         note = "" if one.state == "as scored" else f" [{one.state}]"
         conflict = " [against the text]" if one.conflict else ""
-        lines.append(f"  {one.contribution:+.3f}  {one.name} (p={one.probability:.2f}){note}{conflict}")
+        lines.append(f"  {one.contribution:+.3f}  {one.name} ({_found(one.probability)}){note}{conflict}")
         lines.append(f'          "{one.citation.passage}" ({one.citation.title})')
     if explanation.concepts:
         lines.append(f"passages: {explanation.concepts[0].citation.heading}")
@@ -89,3 +89,7 @@ def lines_of(explanation: Explanation, top: int) -> list[str]:
     if explanation.finding_uncorrected is not None:
         lines.append(f"without the corrections: {explanation.finding_uncorrected.id}")
     return [*lines, explanation.notice]
+
+
+def _found(probability: float | None) -> str:
+    return "no probability" if probability is None else f"p={probability:.2f}"

@@ -154,7 +154,7 @@ def _readings(
     patch: SitePatch | None,
 ) -> list[ConceptReading]:
     """Read every concept of the one study, in the bank's order."""
-    values, probabilities = used.static[0], scored.static[0] if scored.prob is None else scored.prob[0, 0]
+    values, probabilities = used.static[0], None if scored.prob is None else scored.prob[0, 0]
     contributions, before = contrast.contributions(values), contrast.contributions(unpatched.static[0])
     location = "unavailable" if scored.maps is None else "unvalidated"
     readings = []
@@ -163,7 +163,7 @@ def _readings(
         readings.append(
             ConceptReading(
                 **_knowledge(concept, contrast, float(contrast.weights[c])),
-                probability=float(probabilities[c]),
+                probability=None if probabilities is None else float(probabilities[c]),
                 value=float(values[c]),
                 contribution=float(contributions[c]),
                 direction=_direction(float(contributions[c])),

@@ -51,7 +51,7 @@ class ConceptReading:
         name: Name as a reader says it.
         question: The question that was asked of the image.
         region: Anatomical region where it shows.
-        probability: What the scorer found, before patch and correction.
+        probability: What the scorer found, before patch and correction; None where it gives no probabilities.
         value: What the head received.
         contribution: Its part of the margin of finding over runner-up, against the source's mean.
         direction: `for` the finding, `against` it, or `neither`.
@@ -69,7 +69,7 @@ class ConceptReading:
     name: str
     question: str
     region: str
-    probability: float
+    probability: float | None
     value: float
     contribution: float
     direction: str
