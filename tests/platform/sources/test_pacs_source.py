@@ -26,7 +26,7 @@ Take = Callable[[Source], list[tuple[bytes | None, str]]]
 MakeRadiograph = Callable[..., Dataset]
 Make = Callable[..., PacsSource]
 KEY = b"k" * 32
-PATIENCE = Patience(tries=2, pause_s=0.001, timeout_s=5)
+PATIENCE = Patience(tries=2, pause_s=0.001, timeout_s=20)  # a busy machine answers late
 
 
 def free_port() -> int:
