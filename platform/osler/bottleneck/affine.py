@@ -1,4 +1,4 @@
-"""Concept values that are affine in features: what the scorers of margins and of learned projections share."""
+"""Concept values that are affine in features: what linear scorers share."""
 
 from __future__ import annotations
 

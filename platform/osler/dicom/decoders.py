@@ -37,7 +37,7 @@ def decoder_plugin(transfer_syntax: str, precision: int = 8) -> str:
         return NATIVE
     try:
         available = get_decoder(uid).available_plugins
-    except NotImplementedError:
+    except NotImplementedError:  # pydicom's word for a syntax that it has no decoder for
         available = ()
     wide = uid == JPEGExtended12Bit and precision > 8
     for plugin in (jpeg_extended.PLUGIN,) if wide else PREFERENCE:
@@ -94,6 +94,6 @@ def _is_decodable_in_principle(uid: UID) -> bool:
     """Return whether the syntax is one of images: those of video and documents have no decoder at all."""
     try:
         get_decoder(uid)
-    except NotImplementedError:
+    except NotImplementedError:  # as above
         return False
     return True

@@ -25,7 +25,8 @@ FREE_BYTES = 256 << 20
 MOST_RATIO = 200
 _ENCRYPTED = 0x1
 _ENCRYPTED_NAMES = 0x2000
-# What `zipfile` raises on a damaged member; NotImplementedError and RuntimeError stand for methods it lacks.
+# What `zipfile` raises on a damaged member; NotImplementedError and RuntimeError are its words for a method of compression
+# that it lacks. Such a member is refused.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 

@@ -16,6 +16,7 @@ from osler.adapt.patch import ConceptDelta, SitePatch
 from osler.bottleneck.calibration import Calibration
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features
+from osler.bottleneck.scorers.margin import MarginScorer
 from osler.explain.contrast import explain
 from osler.explain.explanation import CITATION_HEADING, Explanation
 from osler_contracts.codes import Code
@@ -101,6 +102,16 @@ def test_probabilities_are_three_separate_things(pipeline: Pipeline):
     uncalibrated = told(replace(pipeline, calibration=Calibration()), 3)
     assert uncalibrated.finding.calibrated_probability is None
     assert not uncalibrated.calibrated_here
+
+
+def test_a_margin_is_not_given_out_as_a_probability(pipeline: Pipeline):
+    assert all(0 <= one.probability <= 1 for one in told(pipeline, 3).concepts)
+    ids = pipeline.bank.ids
+    ends = np.tile([-1.0, 1.0], (len(ids), 1))
+    margins = MarginScorer(ids, np.ones((len(ids), WIDTH)), np.zeros(len(ids)), ends)
+    told_by_margins = told(replace(pipeline, scorer=margins), 3)
+    assert [one.probability for one in told_by_margins.concepts] == [None] * len(ids)
+    assert any(abs(one.value) > 0 for one in told_by_margins.concepts)
 
 
 def test_a_patch_is_shown_with_what_it_changed(pipeline: Pipeline):

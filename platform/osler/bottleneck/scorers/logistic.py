@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit
 
+from osler.bottleneck.affine import affine_state
 from osler.bottleneck.protocols import Record, Tensors
 from osler.bottleneck.records import Array, BoolArray, ConceptState, Features, columns
 from osler_contracts.codes import Code
@@ -71,24 +72,10 @@ class LogisticScorer:
         """
         rows = columns(self.ids, bank.ids, "scorer")
         weights, intercept = self.weights[rows], self.intercept[rows]
-        norm = (
-            np.linalg.norm(features.pooled, axis=1, keepdims=True) if self.normalised else np.ones((len(features), 1))
-        )
-        norm = np.maximum(norm, 1e-12)
-        logits = (features.pooled / norm) @ weights.T + intercept
-        maps = None
-        if features.tokens is not None and features.grid is not None:
-            seen = (features.tokens / norm[:, :, None]) @ weights.T + intercept
-            maps = seen.transpose(0, 2, 1).reshape(len(features), 1, len(rows), *features.grid)
-        prob = expit(logits)[:, None]
-        return ConceptState(
-            value=prob[..., None],
-            clamped=np.zeros(prob.shape, np.bool_),
-            ids=bank.ids,
-            logit=logits[:, None],
-            prob=prob,
-            maps=maps,
-        )
+        state = affine_state(features, bank.ids, weights, intercept, normalised=self.normalised)
+        logits = state.value[..., 0]
+        prob = expit(logits)
+        return replace(state, value=prob[..., None], logit=logits, prob=prob)
 
     def clamp(self, state: ConceptState, mask: BoolArray, truth: Array) -> ConceptState:
         """Set the concepts under `mask` (B, C) to `truth` (B, C) in [0, 1]; an all-false mask is the identity."""
