@@ -24,6 +24,8 @@ class Cohort:
         patients: Pseudonyms (n,).
         images: The images (n, H, W) in [0, 1], for methods that train on pixels; None where only features were kept.
         study_uids: Pseudonymous study UIDs (n,), or empty.
+        concepts: What annotators saw of each concept of the bank (n, C) in {0, 1, NaN}; None where nobody looked.
+        groups: Group of each study (n,), such as scanner or sex; None where none is known.
     """
 
     features: Features
@@ -31,6 +33,8 @@ class Cohort:
     patients: tuple[str, ...]
     images: NDArray[np.float32] | None = None
     study_uids: tuple[str, ...] = ()
+    concepts: Array | None = None
+    groups: NDArray[np.intp] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -45,6 +49,8 @@ class Cohort:
             patients=tuple(self.patients[i] for i in index),
             images=None if self.images is None else self.images[index],
             study_uids=tuple(self.study_uids[i] for i in index) if self.study_uids else (),
+            concepts=None if self.concepts is None else self.concepts[index],
+            groups=None if self.groups is None else self.groups[index],
         )
 
 
