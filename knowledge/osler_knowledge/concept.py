@@ -13,6 +13,7 @@ from osler_contracts.errors import OslerError
 Status = Literal["proposed", "accepted", "retired"]
 Evidence = Literal["text", "server", "by hand"]
 STATUSES = ("proposed", "accepted", "retired")
+LONGEST_MESSAGE = 600
 LONGEST_LINE = 500  # characters of a name, a question, a region
 MAX_NAME, MAX_REASON = 80, 2000  # characters of a reviewer's name, and of a reason
 STRICT = {"extra": "forbid", "strict": True}  # how `osler_knowledge.schema` reads these records
@@ -20,7 +21,9 @@ _ID = re.compile(r"[a-z_][a-z0-9_]{0,99}")
 
 
 def invalid(message: str) -> OslerError:
-    """Return the error of a bank that is none."""
+    """Return the error of a bank that is none; what it quotes from the file may be of any length, the message is not."""
+    if len(message) > LONGEST_MESSAGE:
+        message = message[:LONGEST_MESSAGE] + " ..."
     return OslerError(Code.BANK_INVALID, message, "Correct the bank's file, or build it again with `osler knowledge`.")
 
 

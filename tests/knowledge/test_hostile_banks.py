@@ -60,6 +60,7 @@ ODD = st.one_of(
 @given(st.sampled_from(places(RECORD)), ODD, st.sampled_from(["set", "drop", "add"]))
 @example(("concepts", 0, "name"), "\ud800", "set")
 @example(("version",), 10**40, "set")
+@example(("history", 1, "concept"), "a" * 3000, "set")
 @example(("concepts", 0, "prior", "pneumonia", "confidence"), float("nan"), "set")
 def test_a_bank_or_one_clear_error(path: tuple[Any, ...], odd: Any, how: str) -> None:
     record = copy.deepcopy(RECORD)
