@@ -7,7 +7,6 @@ to white. Lengths are shares, so nothing but the two diameters depends on the ma
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +21,8 @@ from skimage.morphology import convex_hull_image, disk, erosion, h_maxima, white
 from skimage.transform import resize
 
 from osler.bottleneck.records import Array, BoolArray
+from osler.morphometry.golden import golden_cell
+from osler.morphometry.rules import Measurement, Reading, RuleSet
 from osler.morphometry.smear import NotFound, SmearCell, SmearParameters, segment
 
 VERSION = 1  # Raised whenever a measurement is taken differently: the digest of the encoder covers it.
@@ -254,29 +255,6 @@ def _cytoplasm_mean(cell: Framed, channel: int) -> float:
     return float(cell.lab[cell.cytoplasm][:, channel].mean()) if cell.has_cytoplasm else float("nan")
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """A quantity that is measured.
-
-    Attributes:
-        unit: Its unit in UCUM, as DICOM has units (PS3.3, Measurement Units Code Sequence): `1` for a ratio.
-        take: How it is taken; its name and its docstring are the measurement's.
-    """
-
-    unit: str
-    take: Callable[[Framed], float]
-
-    @property
-    def name(self) -> str:
-        """Name, as a column would have it."""
-        return self.take.__name__
-
-    @property
-    def meaning(self) -> str:
-        """How it is measured."""
-        return inspect.getdoc(self.take) or ""
-
-
 _UNITS: dict[str, tuple[Callable[[Framed], float], ...]] = {
     "{pixels}": (nucleus_diameter, cell_diameter),
     "1": (
@@ -303,32 +281,6 @@ MEASUREMENTS = tuple(Measurement(unit, take) for unit, takers in _UNITS.items() 
 NAMES = tuple(one.name for one in MEASUREMENTS)
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What was measured on an image.
-
-    Attributes:
-        values: One value a measurement (M,), in the order of `MEASUREMENTS`; NaN where it could not be measured.
-        failure: Why no cell was found, or empty.
-    """
-
-    values: Array
-    failure: str = ""
-
-    @property
-    def unmeasured(self) -> tuple[str, ...]:
-        """Names of the measurements that could not be taken."""
-        return tuple(name for name, value in zip(NAMES, self.values, strict=True) if np.isnan(value))
-
-    def to_record(self) -> dict[str, object]:
-        """Return it as JSON: name to value and unit, null where it could not be measured, and why."""
-        taken = {
-            one.name: {"value": None if np.isnan(value) else float(value), "unit": one.unit}
-            for one, value in zip(MEASUREMENTS, self.values, strict=True)
-        }
-        return {"measurements": taken, "unmeasured": list(self.unmeasured), "failure": self.failure}
-
-
 def measure(image: Array, parameters: SmearParameters | None = None) -> Reading:
     """Measure the white cell nearest to the centre of a smear image (H, W, 3) in [0, 1].
 
@@ -337,6 +289,17 @@ def measure(image: Array, parameters: SmearParameters | None = None) -> Reading:
     """
     found = segment(image, parameters)
     if isinstance(found, NotFound):
-        return Reading(np.full(len(MEASUREMENTS), np.nan), found.reason)
+        return Reading.nothing(MEASUREMENTS, found.reason)
     framed = Framed.of(found)
-    return Reading(np.array([one.take(framed) for one in MEASUREMENTS]))
+    return Reading(np.array([one.take(framed) for one in MEASUREMENTS]), MEASUREMENTS)
+
+
+RULE_SET = RuleSet(
+    name="white cell of a stained smear",
+    version=VERSION,
+    measurements=MEASUREMENTS,
+    parameters=SmearParameters,
+    measure=measure,
+    golden=golden_cell,
+    channels="colour",
+)

@@ -15,11 +15,13 @@ from sklearn.linear_model import LogisticRegression
 from osler.bottleneck.artefact import find_encoder, load_bottleneck, save_bottleneck
 from osler.bottleneck.encoders.catalogue import MEASURING, encoder_folder, open_encoder
 from osler.bottleneck.encoders.lazy import LazyEncoder
-from osler.bottleneck.encoders.morphometry import MorphometryEncoder, golden_cell
+from osler.bottleneck.encoders.morphometry import MorphometryEncoder
 from osler.bottleneck.feature_cache import FeatureCache
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.protocols import Encoder
 from osler.bottleneck.scorers.logistic import LogisticScorer
+from osler.morphometry import white_cell
+from osler.morphometry.golden import golden_cell
 from osler.morphometry.smear import SmearParameters
 from osler.morphometry.standardise import standardise
 from osler_contracts.codes import Code
@@ -61,7 +63,7 @@ def test_it_opens_by_name_and_keeps_the_protocol():
 def test_the_digest_covers_parameters_and_the_version_of_the_code(monkeypatch: pytest.MonkeyPatch):
     plain = MorphometryEncoder().digest
     assert MorphometryEncoder(SmearParameters(reach=2.0)).digest != plain
-    monkeypatch.setattr("osler.bottleneck.encoders.morphometry.VERSION", 10_000)
+    monkeypatch.setattr(white_cell, "RULE_SET", replace(white_cell.RULE_SET, version=10_000))
     assert MorphometryEncoder().digest != plain
     with pytest.raises(OslerError) as caught:
         open_encoder(MEASURING[0])
