@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from osler.bottleneck.protocols import Encoder
 from osler.bottleneck.records import Array
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -57,6 +59,27 @@ def golden_image() -> Array:
     grain = (x * 7919 + y * 104729 + x * y * 31) % 101 / 100
     bars = ((x // 9 + y // 14) % 2) * (y > x)
     return np.asarray(0.3 * y / 230 + 0.3 * bars + 0.4 * grain * (x > 60), np.float32)
+
+
+class _Opened(Encoder, Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
+
+
+def require_golden(encoder: _Opened, golden: Mapping[str, Any] | None) -> None:
+    """Check that an encoder gives the recorded embedding of the test image, where one was recorded.
+
+    Raises:
+        OslerError: `model-hash-mismatch`.
+    """
+    if golden is None:
+        return
+    off = np.abs(encoder.encode([golden_image()]).pooled[0] - np.asarray(golden["embedding"])).max()
+    if not off <= max(golden["tolerance"], GOLDEN_TOLERANCE_HALF if encoder.device.startswith("cuda") else 0):
+        raise mismatch(f"The embedding of the test image (off by {off:.2g}) by encoder {encoder.name!r}")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -16,13 +15,12 @@ from osler.bottleneck.encoders.checkpoint import (
     CARD,
     FORMAT,
     GOLDEN_TOLERANCE,
-    GOLDEN_TOLERANCE_HALF,
     HASHES,
     OTHER_CONFIG,
     EncoderFolder,
     golden_image,
     invalid,
-    mismatch,
+    require_golden,
     sha256_of,
     shipped_encoder_folder,
     write_json,
@@ -117,10 +115,7 @@ class ImageNetEncoder:
             device=device,
             golden_checked=golden is not None,
         )
-        if golden is not None:
-            off = np.abs(encoder.encode([golden_image()]).pooled[0] - np.asarray(golden["embedding"])).max()
-            if not off <= max(golden["tolerance"], GOLDEN_TOLERANCE_HALF if device.startswith("cuda") else 0):
-                raise mismatch(f"The embedding of the test image (off by {off:.2g}) by encoder {encoder.name!r}")
+        require_golden(encoder, golden)
         return encoder
 
     @property

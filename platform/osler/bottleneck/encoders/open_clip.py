@@ -22,14 +22,13 @@ from osler.bottleneck.encoders.checkpoint import (
     CONFIG,
     FORMAT,
     GOLDEN_TOLERANCE,
-    GOLDEN_TOLERANCE_HALF,
     HASHES,
     VOCABULARY,
     WEIGHTS,
     EncoderFolder,
     golden_image,
     invalid,
-    mismatch,
+    require_golden,
     sha256_of,
     write_json,
 )
@@ -142,10 +141,7 @@ class OpenClipEncoder:
             device=device,
             golden_checked=golden is not None,
         )
-        if golden is not None:
-            off = np.abs(encoder.encode([golden_image()]).pooled[0] - np.asarray(golden["embedding"])).max()
-            if not off <= max(golden["tolerance"], GOLDEN_TOLERANCE_HALF if device.startswith("cuda") else 0):
-                raise mismatch(f"The embedding of the test image (off by {off:.2g}) by encoder {encoder.name!r}")
+        require_golden(encoder, golden)
         return encoder
 
     def encode(self, images: Sequence[Array], *, tokens: bool = False) -> Features:
