@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,14 +23,40 @@ from osler_training.fit.calibration import fit_temperature
 from osler_training.fit.grounding import Grounding, GroundingRule, fit_grounding
 from osler_training.fit.prior_head import HeadRule, fit_head
 from osler_training.fit.problem import Cohort, Problem, Reference
+from osler_training.fit.text_space import Part, standardised, text_grounding
 
 
 @dataclass(frozen=True)
-class BottleneckRule:
+class ConceptRule:
+    """How features become concept values.
+
+    Attributes:
+        vectors: Where a concept's direction is from: `logistic` learns it on the reference, its values are probabilities;
+            `text` is the embedding of the concept's text, its values are dot products, standardised on the training split.
+        text: What is read of a concept where `text` is.
+        grounding: How a direction is learned; its `best` holds for both.
+    """
+
+    vectors: Literal["logistic", "text"] = "logistic"
+    text: Part = "name"
+    grounding: GroundingRule = field(default_factory=GroundingRule)
+
+
+@dataclass(frozen=True)
+class BottleneckRule(ConceptRule):
     """How a bottleneck is fitted."""
 
-    grounding: GroundingRule = field(default_factory=GroundingRule)
     head: HeadRule = field(default_factory=HeadRule)
+
+
+@dataclass(frozen=True)
+class Concepts:
+    """Concepts that could be grounded, how they are scored, and their values on the training split (n, C)."""
+
+    bank: ConceptBank
+    grounding: Grounding
+    scorer: Scorer
+    train: Array
 
 
 @dataclass(frozen=True)
@@ -66,16 +92,47 @@ def fit_bottleneck(problem: Problem, rule: BottleneckRule, *, seed: int, site: s
     nothing on them.
 
     Raises:
-        OslerError: `nothing-eligible` where no concept can be grounded.
+        OslerError: `nothing-eligible` where no concept can be grounded, `part-missing` where the encoder has no text space.
     """
-    grounding = grounded_some(problem, rule.grounding, seed=seed)
+    concepts = fit_concepts(problem, rule, seed=seed)
+    head = fit_head(concepts.train, problem.train.y, concepts.bank.prior_matrix(problem.classes), rule.head)
+    return concluded(problem, concepts, head.W, head.b, seed=seed, site=site)
+
+
+def fit_concepts(problem: Problem, rule: ConceptRule, *, seed: int) -> Concepts:
+    """Fit what comes before a head.
+
+    Raises:
+        OslerError: `nothing-eligible` where no concept can be grounded, `part-missing` where the encoder has no text space.
+    """
+    scorer: Scorer
+    if rule.vectors == "text":
+        grounding = text_grounding(problem, rule.text, unit(problem.reference.features)).keep_best(rule.grounding.best)
+        scorer = standardised(grounding, unit(problem.train.features))
+    else:
+        grounding = grounded_some(problem, rule.grounding, seed=seed)
+        scorer = LogisticScorer(grounding.ids, grounding.vectors, grounding.intercepts)
     bank = problem.bank.subset(grounding.ids)
-    scorer = LogisticScorer(grounding.ids, grounding.vectors, grounding.intercepts)
-    train = scorer.score(problem.train.features, bank)
-    head = fit_head(train.static, problem.train.y, bank.prior_matrix(problem.classes), rule.head)
-    scorer = LogisticScorer(grounding.ids, grounding.vectors, grounding.intercepts, _percentiles(train))
-    linear = LinearHead(grounding.ids, head.W, head.b)
-    return BottleneckClassifier(assemble(problem, bank, scorer, linear, seed=seed, site=site), grounding)
+    state = scorer.score(problem.train.features, bank)
+    if isinstance(scorer, LogisticScorer):
+        scorer = replace(scorer, percentiles=_percentiles(state))
+    return Concepts(bank, grounding, scorer, state.static)
+
+
+def concluded(
+    problem: Problem,
+    concepts: Concepts,
+    W: Array,
+    b: Array,
+    fitted: Mapping[str, Any] | None = None,
+    *,
+    seed: int,
+    site: str = "source",
+) -> BottleneckClassifier:
+    """Return the bottleneck of concepts and a linear head of weights (K, C) and bias (K,); `fitted` joins its record."""
+    head = LinearHead(concepts.grounding.ids, W, b)
+    pipeline = assemble(problem, concepts.bank, concepts.scorer, head, seed=seed, site=site)
+    return BottleneckClassifier(pipeline, concepts.grounding, fitted or {})
 
 
 def assemble(problem: Problem, bank: ConceptBank, scorer: Scorer, head: Head, *, seed: int, site: str) -> Pipeline:

@@ -35,6 +35,7 @@ class GroundingRule:
             cross-entropy in a cross-validation by patient, inside the examples it is trained on: with some hundred
             examples of unit length, the paper's C = 1 is often too stiff.
         classifier: `logistic` regression, or the linear `svm` of concept activation vectors, which are compared by error.
+        best: Most concepts that are kept, the best by held-out accuracy (M1.1).
     """
 
     scanned: int = 10_000
@@ -45,6 +46,7 @@ class GroundingRule:
     rarest: float = 0.1
     Cs: tuple[float, ...] = (1.0,)
     classifier: Literal["logistic", "svm"] = "logistic"
+    best: int = 150
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,16 @@ class Grounding:
     vectors: Array
     intercepts: Array
     fits: tuple[ConceptFit, ...] = field(default=())
+
+    def keep_best(self, count: int) -> Grounding:
+        """Return the groundings of the `count` concepts whose fits come first; the others' fits say why they went."""
+        first = [fit.concept for fit in self.fits if not fit.skipped][:count]
+        rows = [c for c, one in enumerate(self.ids) if one in set(first)]
+        fits = tuple(
+            fit if fit.skipped or fit.concept in first else replace(fit, skipped=f"not among the {count} best grounded")
+            for fit in self.fits
+        )
+        return Grounding(tuple(self.ids[c] for c in rows), self.vectors[rows], self.intercepts[rows], fits)
 
     def table(self) -> list[dict[str, Any]]:
         """Return the fits as JSON objects."""
@@ -121,7 +133,8 @@ def fit_grounding(
             intercepts.append(model.intercept_[0])
     fits.sort(key=lambda fit: (bool(fit.skipped), -fit.accuracy if not fit.skipped else 0.0, fit.concept))
     D = x.shape[1]
-    return Grounding(tuple(ids), np.array(vectors).reshape(-1, D), np.array(intercepts), tuple(fits))
+    grounding = Grounding(tuple(ids), np.array(vectors).reshape(-1, D), np.array(intercepts), tuple(fits))
+    return grounding.keep_best(rule.best)
 
 
 def _fit_one(
@@ -132,7 +145,9 @@ def _fit_one(
     record = ConceptFit(concept, positives=len(sides[1]), negatives=len(sides[0]))
     rarer = min(map(len, sides))
     held = int(min(rule.held_out_share * rarer, rule.held_out_most))
-    if rarer < rule.rarest * len(answered) or rarer == 0:
+    if rarer == 0:
+        return replace(record, skipped="one answer only" if len(answered) else "no answer"), None
+    if rarer < rule.rarest * len(answered):
         return replace(record, skipped=f"rarer answer below {rule.rarest:.0%}"), None
     if held < rule.held_out_least:
         return replace(record, skipped=f"fewer than {rule.held_out_least} to hold out"), None

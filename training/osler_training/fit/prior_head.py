@@ -43,6 +43,13 @@ class HeadRule:
 
 
 @dataclass(frozen=True)
+class PlainHeadRule(HeadRule):
+    """How a head is fitted that knows the labels alone, whatever else a recipe says of it."""
+
+    strength: float = 0.0
+
+
+@dataclass(frozen=True)
 class FittedHead:
     """Weights (K, C), bias (K,), and the loss that was reached."""
 
@@ -107,6 +114,44 @@ def _loss(flat: Array, task: _Task, smoothing: float) -> tuple[float, Array]:
     value += (task.pull * (distance - np.sqrt(smoothing))).sum() + (W**2).sum() / (2 * n * task.C_l2)
     d_W = d_logits.T @ task.x + task.pull * (t - task.P) / distance * (1 - t**2) + W / (n * task.C_l2)
     return float(value), np.concatenate([d_W.ravel(), d_logits.sum(0)])
+
+
+def fit_prior_only(
+    a: Array, y: NDArray[np.intp], prior: Sequence[Sequence[int | None]], C: float = 1.0
+) -> tuple[FittedHead, float]:
+    """Return the head whose weights are the prior times one scale, and that scale: labels choose it and the bias alone.
+
+    Minimises `CE(s P a + b, y) + ||s P||^2 / (2 n C)` over s >= 0 and b, which is convex. An unknown link weighs nothing.
+
+    Args:
+        a: Concept values (n, C).
+        y: Class indices (n,).
+        prior: Signs (K, C) in {-1, 0, 1}, or None for unknown.
+        C: Inverse strength of the penalty.
+
+    Raises:
+        OslerError: `nothing-eligible` where the prior links no concept to a class.
+    """
+    P, _ = prior_arrays(prior, "free")
+    if not P.any():
+        raise OslerError(
+            Code.NOTHING_ELIGIBLE,
+            "The bank's prior links none of the grounded concepts to a class.",
+            "Give links in the bank under `prior`, or use another method.",
+        )
+    n, K = len(y), len(P)
+    member, evidence = np.eye(K)[y], np.asarray(a, dtype=float) @ P.T
+    size = (P**2).sum() / (n * C)
+
+    def loss(flat: Array) -> tuple[float, Array]:
+        logp = log_softmax(flat[0] * evidence + flat[1:], axis=1)
+        d_logits = (np.exp(logp) - member) / n
+        value = -(member * logp).sum() / n + size * flat[0] ** 2 / 2
+        return float(value), np.concatenate([[(d_logits * evidence).sum() + size * flat[0]], d_logits.sum(0)])
+
+    found = minimize(loss, np.zeros(K + 1), jac=True, bounds=[(0, None)] + [(None, None)] * K, **SOLVER)
+    b = found.x[1:]
+    return FittedHead(found.x[0] * P, b - b.mean(), float(found.fun)), float(found.x[0])
 
 
 def prior_arrays(prior: Sequence[Sequence[int | None]], unknown: Literal["free", "pull"]) -> tuple[Array, BoolArray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from osler_training.fit.bottleneck import BottleneckClassifier, BottleneckRule, fit_bottleneck
-from osler_training.fit.prior_head import HeadRule
+from osler_training.fit.prior_head import PlainHeadRule
 from osler_training.fit.problem import Problem
 
 
@@ -13,7 +13,7 @@ from osler_training.fit.problem import Problem
 class Options(BottleneckRule):
     """How it is fitted."""
 
-    head: HeadRule = field(default_factory=lambda: HeadRule(strength=0.0))
+    head: PlainHeadRule = field(default_factory=PlainHeadRule)
 
 
 def fit(problem: Problem, options: Options, *, seed: int) -> BottleneckClassifier:

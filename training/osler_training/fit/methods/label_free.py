@@ -6,10 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from osler.bottleneck.clamping import source_percentiles
 from osler.bottleneck.heads.linear import LinearHead
-from osler.bottleneck.records import Array
-from osler.bottleneck.scorers.projection import ProjectionScorer
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_training.fit.bottleneck import BottleneckClassifier, assemble, unit
@@ -17,7 +14,7 @@ from osler_training.fit.elastic_net import choose_sparse, fit_path
 from osler_training.fit.grounding import ConceptFit, Grounding
 from osler_training.fit.problem import Problem
 from osler_training.fit.projection import ProjectionRule, fit_projection, similarity
-from osler_training.fit.text_space import Part, text_vectors
+from osler_training.fit.text_space import Part, standardised, text_vectors
 
 TOP = 5
 
@@ -89,11 +86,3 @@ def projected(problem: Problem, options: Options, *, seed: int) -> Grounding:
         for c, one in enumerate(bank.ids)
     )
     return Grounding(tuple(bank.ids[c] for c in kept), W[kept], np.zeros(len(kept)), fits)
-
-
-def standardised(grounding: Grounding, x: Array) -> ProjectionScorer:
-    """Return the scorer whose values have mean 0 and deviation 1 over features of unit length (n, D)."""
-    q = x @ grounding.vectors.T
-    mean, std = q.mean(0), q.std(0)
-    std = np.where(std < 1e-6, 1.0, std)
-    return ProjectionScorer(grounding.ids, grounding.vectors, mean, std, source_percentiles((q - mean) / std))
