@@ -24,9 +24,11 @@ from osler.bottleneck.heads.linear import LinearHead
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.protocols import Head, Scorer
 from osler.bottleneck.records import Features
+from osler.bottleneck.scorers.joined import JoinedScorer, Part
 from osler.bottleneck.scorers.logistic import LogisticScorer
 from osler.bottleneck.scorers.margin import MarginScorer
 from osler.bottleneck.scorers.projection import ProjectionScorer
+from osler.bottleneck.scorers.spatial import SpatialScorer
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
@@ -48,9 +50,18 @@ def draw_scorer(kind: str, ids: tuple[str, ...]) -> Scorer:
     vectors, column = draw.normal(size=(len(ids), WIDTH)) * 3, draw.normal(size=len(ids))
     limits = np.tile([-2.0, 3.0], (len(ids), 1)) + draw.uniform(size=(len(ids), 1))
     return {
+        "joined": lambda: JoinedScorer(
+            (
+                Part(MarginScorer(ids[1::2], vectors[1::2, :4], column[1::2], limits[1::2]), 2, 6),
+                Part(LogisticScorer(ids[::2], vectors[::2, :2], column[::2], limits[::2], normalised=False), 0, 2),
+            )
+        ),
         "logistic": lambda: LogisticScorer(ids, vectors, column, limits),
         "margin": lambda: MarginScorer(ids, vectors, column, limits),
         "projection": lambda: ProjectionScorer(ids, vectors, column, np.exp(column), limits),
+        "spatial": lambda: SpatialScorer(
+            ids, vectors, column, limits, query=np.outer(column, column), key=np.eye(len(ids))
+        ),
     }[kind]()
 
 

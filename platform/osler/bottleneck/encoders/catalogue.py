@@ -38,27 +38,37 @@ class ImageEncoder(Encoder, Protocol):
         ...
 
 
+def shipped_names() -> tuple[str, ...]:
+    """Return the names of the encoders that come with the package."""
+    return (*SHIPPED, *MEASURING)
+
+
 def shipped_folders() -> list[Path]:
     """Return the folders of the encoders that come with the package."""
-    return [shipped_encoder_folder(name) for name in (*SHIPPED, *MEASURING)]
+    return [shipped_encoder_folder(name) for name in shipped_names()]
 
 
 def encoder_folder(name: str | Path) -> EncoderFolder:
     """Return a shipped encoder by its name, or the one in a folder; nothing is read yet."""
-    return EncoderFolder(shipped_encoder_folder(str(name)) if name in (*SHIPPED, *MEASURING) else Path(name))
+    return EncoderFolder(shipped_encoder_folder(str(name)) if name in shipped_names() else Path(name))
 
 
 def open_encoder(name: str | Path = DEFAULT, *, sha256: str | None = None, device: str = "cpu") -> ImageEncoder:
     """Open an encoder of any kind, check its hashes, and check that a test image gives the recorded embedding.
 
     Args:
-        name: Name of a shipped encoder, or a folder with `encoder.json` or `open_clip_config.json`.
+        name: Name of a shipped encoder, or a folder with `encoder.json` or `open_clip_config.json`; several joined by `+`
+            give their features side by side.
         sha256: SHA-256 that the weights must have; needed where the folder has no `hashes.json`.
         device: Device of torch.
 
     Raises:
         OslerError: `model-invalid`, `model-hash-mismatch`, or `part-missing` where an extra is not installed.
     """
+    if "+" in str(name) and not Path(name).exists():
+        from osler.bottleneck.encoders.joined import JoinedEncoder
+
+        return JoinedEncoder.of(str(name).split("+"), device=device)
     folder = encoder_folder(name)
     return cast(ImageEncoder, _class_of(folder).from_folder(folder.path, sha256, device))
 
