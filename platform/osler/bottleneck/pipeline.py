@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 
 from osler.bottleneck.calibration import Calibration
-from osler.bottleneck.protocols import Encoder, Head, Scorer, StatePatch, Storable
+from osler.bottleneck.correction import FittedCorrection, SiteStatistics, site_statistics, through_stage
+from osler.bottleneck.protocols import Encoder, Head, Scorer, StatePatch, Statistics, Storable
 from osler.bottleneck.records import Array, BoolArray, ConceptState, Features, Output, columns
 from osler.bottleneck.source import SourceReference
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_knowledge.bank import ConceptBank
 from osler_knowledge.check import require_model_of
+
+_TINY = 1e-300  # A probability that no logit reaches, so that its logarithm is finite.
 
 
 def kind_of(part: Storable) -> str:
@@ -41,6 +44,8 @@ class Pipeline:
         calibration: Temperature and operating points.
         patches: Changes by site.
         notes: Who fitted it, how, from what: kept as it is, no part of the digest.
+        corrections: Label-free corrections that `predict_site` makes, with the source's statistics; those of images before
+            those of features before those of probabilities, otherwise in this order.
     """
 
     encoder: Encoder | None
@@ -53,6 +58,7 @@ class Pipeline:
     calibration: Calibration = field(default_factory=Calibration)
     patches: Mapping[str, StatePatch] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    corrections: tuple[FittedCorrection, ...] = ()
 
     def __post_init__(self) -> None:
         for holder, part in (("scorer", self.scorer), ("head", self.head), ("source reference", self.source)):
@@ -67,12 +73,14 @@ class Pipeline:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over encoder, bank, classes, scorer and head: whatever changes a logit at the source."""
+        """SHA-256 over encoder, bank, classes, scorer, head and corrections: whatever changes a logit."""
         parts: dict[str, Any] = {"encoder": self.encoder_digest, "bank": self.bank.digest, "classes": self.classes}
         for name, part in (("scorer", self.scorer), ("head", self.head)):
             tensors, record = part.to_artefact()
             hashes = {key: [str(array.dtype), array.shape, _sha256(array)] for key, array in tensors.items()}
             parts[name] = {"kind": kind_of(part), "record": record, "tensors": hashes}
+        if self.corrections:  # Models that have none keep the digest that their patches name.
+            parts["corrections"] = [one.digest for one in self.corrections]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -115,7 +123,8 @@ class Pipeline:
             raise OslerError(
                 Code.PART_MISSING, "The pipeline has no encoder.", "Give one to load_bottleneck, or predict features."
             )
-        return self.predict_features(self.encoder.encode(images), site=site)
+        tokens = bool(getattr(self.scorer, "needs_tokens", False))
+        return self.predict_features(self.encoder.encode(images, tokens=tokens), site=site)
 
     def predict_features(
         self,
