@@ -51,6 +51,17 @@ def patient_weights(patients: Sequence[str], *, seed: int, replicates: int = REP
     return drawn[:, inverse].astype(float)
 
 
+def joint_weights(
+    first: Sequence[str], second: Sequence[str], *, seed: int, replicates: int = REPLICATES
+) -> tuple[Array, Array]:
+    """Return weights of two sets: drawn independently, or patient by patient where they share some."""
+    if not set(first) & set(second):
+        inside = patient_weights(first, seed=2 * seed, replicates=replicates)
+        return inside, patient_weights(second, seed=2 * seed + 1, replicates=replicates)
+    weights = patient_weights([*first, *second], seed=2 * seed, replicates=replicates)
+    return weights[:, : len(first)], weights[:, len(first) :]
+
+
 def estimate(metric: Metric, y: Labels, prob: Array, weights: Array) -> Estimate:
     """Return a metric with its replicates under the weights (R, n)."""
     point = metric(y, prob, np.ones((1, len(y))))[0]

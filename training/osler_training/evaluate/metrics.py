@@ -20,7 +20,8 @@ Metric = Callable[[Labels, Array, Array], Array]
 BINS = 15
 
 
-def _ratio(part: Array, whole: Array) -> Array:
+def ratio(part: Array, whole: Array) -> Array:
+    """Return part / whole, NaN or infinite where the whole is nothing."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(part / whole, dtype=float)
 
@@ -32,13 +33,13 @@ def correct(y: Labels, prob: Array) -> Array:
 
 def accuracy(y: Labels, prob: Array, weights: Array) -> Array:
     """Share of right predictions."""
-    return _ratio(weights @ correct(y, prob), weights.sum(1))
+    return ratio(weights @ correct(y, prob), weights.sum(1))
 
 
 def class_accuracies(y: Labels, prob: Array, weights: Array) -> Array:
     """Recall of each class (R, K); NaN where a class has no weight."""
     member = np.eye(prob.shape[1])[y]
-    return _ratio(weights @ (member * correct(y, prob)[:, None]), weights @ member)
+    return ratio(weights @ (member * correct(y, prob)[:, None]), weights @ member)
 
 
 def balanced_accuracy(y: Labels, prob: Array, weights: Array) -> Array:
@@ -51,6 +52,15 @@ def worst_class_accuracy(y: Labels, prob: Array, weights: Array) -> Array:
     return np.asarray(class_accuracies(y, prob, weights).min(1))
 
 
+def _levels(score: Array, positive: NDArray[Any], weights: Array) -> tuple[Array, Array]:
+    """Return the weight of each level of tied scores, and of its positives (R, levels); rows come sorted by score."""
+    up = weights * positive
+    starts = np.flatnonzero(np.diff(score, prepend=-np.inf) > 0)
+    if len(starts) == len(score):
+        return weights, up
+    return np.add.reduceat(weights, starts, axis=1), np.add.reduceat(up, starts, axis=1)
+
+
 def binary_auroc(positive: NDArray[Any], score: Array, weights: Array) -> Array:
     """Area under the ROC curve: P(score of a positive > score of a negative), ties counting half.
 
@@ -60,13 +70,10 @@ def binary_auroc(positive: NDArray[Any], score: Array, weights: Array) -> Array:
         weights: Sample weights (R, n).
     """
     order = np.argsort(score, kind="stable")
-    starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf) > 0)  # where each level of tied scores begins
-    up, down = (
-        np.add.reduceat((weights * side)[:, order], starts, axis=1)
-        for side in (positive, 1 - np.asarray(positive, float))
-    )
+    level, up = _levels(score[order], np.asarray(positive)[order], weights[:, order])
+    down = level - up
     below = np.cumsum(down, axis=1) - down
-    return _ratio((up * (below + down / 2)).sum(1), up.sum(1) * down.sum(1))
+    return ratio((up * (below + down / 2)).sum(1), up.sum(1) * down.sum(1))
 
 
 def auroc(y: Labels, prob: Array, weights: Array) -> Array:
@@ -76,18 +83,39 @@ def auroc(y: Labels, prob: Array, weights: Array) -> Array:
     return np.asarray(np.mean([binary_auroc(y == k, prob[:, k], weights) for k in range(prob.shape[1])], axis=0))
 
 
+def equal_width_bins(prob: Array) -> NDArray[np.intp]:
+    """Return the bin of each probability, of 15 of equal width.
+
+    Bins are closed on the right, as in Guo et al. 2017, so that a confidence of 1 has a bin.
+    """
+    return np.clip(np.ceil(prob * BINS).astype(np.intp) - 1, 0, BINS - 1)
+
+
+def average_precision(positive: NDArray[Any], score: Array, weights: Array) -> Array:
+    """Area under the precision-recall curve by steps, `sum (R_i - R_{i-1}) P_i`; tied scores are one step.
+
+    Args:
+        positive: True for positives (n,).
+        score: Scores (n,).
+        weights: Sample weights (R, n).
+    """
+    order = np.argsort(-score, kind="stable")
+    level, up = _levels(-score[order], np.asarray(positive)[order], weights[:, order])
+    precision = np.nan_to_num(ratio(np.cumsum(up, axis=1), np.cumsum(level, axis=1)))
+    return ratio((up * precision).sum(1), up.sum(1))
+
+
 def ece(y: Labels, prob: Array, weights: Array) -> Array:
     """Expected calibration error of the winning class: 15 bins of equal width, `sum |B|/n |acc - conf|`."""
     confidence = prob.max(1)
-    # Bins are closed on the right, as in Guo et al. 2017, so that a confidence of 1 has a bin.
-    bins = np.eye(BINS)[np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)]
+    bins = np.eye(BINS)[equal_width_bins(confidence)]
     excess = weights @ (bins * (correct(y, prob) - confidence)[:, None])
-    return _ratio(np.abs(excess).sum(1), weights.sum(1))
+    return ratio(np.abs(excess).sum(1), weights.sum(1))
 
 
 def brier(y: Labels, prob: Array, weights: Array) -> Array:
     """Brier score: the squared error summed over the classes, in [0, 2]."""
-    return _ratio(weights @ ((prob - np.eye(prob.shape[1])[y]) ** 2).sum(1), weights.sum(1))
+    return ratio(weights @ ((prob - np.eye(prob.shape[1])[y]) ** 2).sum(1), weights.sum(1))
 
 
 METRICS: dict[str, Metric] = {
