@@ -26,6 +26,7 @@ class Cohort:
         study_uids: Pseudonymous study UIDs (n,), or empty.
         concepts: What annotators saw of each concept of the bank (n, C) in {0, 1, NaN}; None where nobody looked.
         groups: Group of each study (n,), such as scanner or sex; None where none is known.
+        encoder_digest: Digest of the encoder that made the features, where it is on record.
     """
 
     features: Features
@@ -35,6 +36,7 @@ class Cohort:
     study_uids: tuple[str, ...] = ()
     concepts: Array | None = None
     groups: NDArray[np.intp] | None = None
+    encoder_digest: str = ""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -63,12 +65,14 @@ class Reference:
         patients: Pseudonyms (n,).
         concepts: What the reports say of each concept of the bank (n, C) in {0, 1, NaN}.
         findings: What they say of each class of the task (n, K) in {0, 1, NaN}.
+        encoder_digest: Digest of the encoder that made the features, where it is on record.
     """
 
     features: Features
     patients: tuple[str, ...]
     concepts: Array
     findings: Array
+    encoder_digest: str = ""
 
 
 @dataclass(frozen=True)

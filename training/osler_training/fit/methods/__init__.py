@@ -1,6 +1,7 @@
 """The methods that experiments compare: a module each, with `Options` (a dataclass) and `fit(problem, options, seed=...)`.
 
-A new method is a new module here; recipes name it by the module's name.
+A new method is a new module here; recipes name it by the module's name. One that copes with features that are NaN says
+`MISSING_FEATURES = True`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+from osler_training.fit.checks import check_problem
 from osler_training.fit.problem import Classifier, Problem
 
 
@@ -56,7 +58,9 @@ def unknown_options(kind: type, options: Mapping[str, Any]) -> list[str]:
 
 
 def fit_method(name: str, problem: Problem, options: Mapping[str, Any], *, seed: int) -> Classifier:
-    """Fit a method on a problem; see `parse_options` for what is refused."""
+    """Fit a method on a problem; see `parse_options` and `check_problem` for what is refused."""
     parsed = parse_options(name, options)
-    fitted: Classifier = import_module(f"{__name__}.{name}").fit(problem, parsed, seed=seed)
+    method = import_module(f"{__name__}.{name}")
+    check_problem(problem, missing_features=getattr(method, "MISSING_FEATURES", False))
+    fitted: Classifier = method.fit(problem, parsed, seed=seed)
     return fitted
