@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from osler.bottleneck.calibration import Calibration
+from osler.bottleneck.correction import FittedCorrection
 from osler.bottleneck.encoders.catalogue import shipped_folders
 from osler.bottleneck.encoders.checkpoint import (
     HASHES,
@@ -32,7 +33,7 @@ from osler_knowledge.bank import ConceptBank
 
 FORMAT = "osler-bottleneck/1"
 RECORD, TENSORS, BANK, CARD = "bottleneck.json", "bottleneck.safetensors", "bank.json", "card.md"
-ENCODER = "encoder"
+ENCODER, CORRECTIONS = "encoder", "corrections"
 
 
 def save_bottleneck(pipeline: Pipeline, folder: Path, *, card: str) -> Path:
@@ -60,6 +61,11 @@ def _write(pipeline: Pipeline, folder: Path, card: str) -> None:
         arrays, record = part.to_artefact()
         tensors |= {f"{name}.{key}": np.ascontiguousarray(array) for key, array in arrays.items()}
         records[name] = {"kind": kind_of(part), **record}
+    corrections: list[dict[str, Any]] = []
+    for place, correction in enumerate(pipeline.corrections):
+        arrays, made = correction.to_artefact()
+        tensors |= {f"{CORRECTIONS}.{place}.{key}": np.ascontiguousarray(array) for key, array in arrays.items()}
+        corrections.append(made)
     (folder / TENSORS).write_bytes(save(tensors))
     pipeline.bank.save(folder / BANK)
     (folder / CARD).write_text(card, encoding="utf-8")
@@ -73,6 +79,8 @@ def _write(pipeline: Pipeline, folder: Path, card: str) -> None:
         "parts": records,
         "files": {name: sha256_of(folder / name) for name in (TENSORS, BANK, CARD)},
     }
+    if corrections:
+        record[CORRECTIONS] = corrections
     (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -117,6 +125,10 @@ def load_bottleneck(folder: Path, encoder: Encoder | None = None) -> Pipeline:
             classes=tuple(record["classes"]),
             calibration=Calibration(**record["calibration"]),
             notes=record["notes"],
+            corrections=tuple(
+                FittedCorrection.from_artefact(_own(f"{CORRECTIONS}.{place}", tensors), made)
+                for place, made in enumerate(record.get(CORRECTIONS, ()))  # Older models have none.
+            ),
             **parts,
         )
     except (SafetensorError, KeyError, TypeError, ValueError, ImportError, AttributeError) as error:
@@ -127,13 +139,17 @@ def load_bottleneck(folder: Path, encoder: Encoder | None = None) -> Pipeline:
 
 
 def _part(name: str, tensors: dict[str, Any], record: dict[str, Any]) -> Any:
-    own = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+    own = _own(name, tensors)
     if name == "source":
         return SourceReference.from_artefact(own, record)
     if not record["kind"].isidentifier():
         raise ValueError("A kind is the name of a module")
     module = import_module(f"osler.bottleneck.{name}s.{record['kind']}")
     return getattr(module, name.upper()).from_artefact(own, record)
+
+
+def _own(name: str, tensors: dict[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
 
 
 def find_encoder(digest: str, model_folder: Path) -> Path:

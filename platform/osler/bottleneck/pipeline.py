@@ -119,12 +119,59 @@ class Pipeline:
         Raises:
             OslerError: `part-missing` where the pipeline has no encoder; `input-range`.
         """
+        return self.predict_features(self._encode(images), site=site)
+
+    def predict_site(
+        self, images: Sequence[Array], own: SiteStatistics | None = None, *, site: str | None = None
+    ) -> Output:
+        """Predict images of one site after its own look was corrected; `predict` where there are no corrections.
+
+        What a correction of probabilities adds to logits stands in `residual_logits`: no concept speaks for it.
+
+        Args:
+            images: Images, each (H, W) or (H, W, 3) in [0, 1], all of one site.
+            own: What `measure_site` measured there; measured from these images where it is not given, stage by stage.
+            site: Where they come from, for its patch.
+
+        Raises:
+            OslerError: as `predict`; `nothing-eligible` where there are corrections and no images; `model-hash-mismatch`
+                where `own` belongs to other corrections.
+        """
+        return self._at_site(images, own, site)[0]
+
+    def measure_site(self, images: Sequence[Array], *, site: str = "") -> SiteStatistics:
+        """Measure images of a site, without labels, for `predict_site`.
+
+        Raises:
+            OslerError: as `predict_site`.
+        """
+        taken = self._at_site(images, None, site or None)[1]
+        return site_statistics(self.corrections, taken, images=len(images), site=site)
+
+    def _at_site(
+        self, images: Sequence[Array], own: SiteStatistics | None, site: str | None
+    ) -> tuple[Output, dict[int, Statistics]]:
+        if own is not None:
+            own.require_of(self.corrections)
+        images, first = through_stage(self.corrections, "image", images, own)
+        features, second = through_stage(self.corrections, "feature", self._encode(images), own)
+        output = self.predict_features(features, site=site)
+        before = self.calibration.probabilities(output.logits)
+        after, third = through_stage(self.corrections, "probability", before, own)
+        if third:
+            # In units of logits, so that dividing by the temperature gives the corrected probabilities again.
+            change = np.log(np.maximum(after, _TINY)) - np.log(np.maximum(before, _TINY))
+            added = self.calibration.temperature * change
+            beside = added if output.residual_logits is None else output.residual_logits + added
+            output = replace(output, logits=output.logits + added, residual_logits=beside)
+        return output, first | second | third
+
+    def _encode(self, images: Sequence[Array]) -> Features:
         if self.encoder is None:
             raise OslerError(
                 Code.PART_MISSING, "The pipeline has no encoder.", "Give one to load_bottleneck, or predict features."
             )
-        tokens = bool(getattr(self.scorer, "needs_tokens", False))
-        return self.predict_features(self.encoder.encode(images, tokens=tokens), site=site)
+        return self.encoder.encode(images, tokens=bool(getattr(self.scorer, "needs_tokens", False)))
 
     def predict_features(
         self,

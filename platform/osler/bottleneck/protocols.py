@@ -6,13 +6,15 @@ Rules: static is T = 1; heads receive `Features`; `clamp` is the only way to int
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from osler.bottleneck.records import Array, BoolArray, ConceptState, Features, Output
 from osler_knowledge.bank import ConceptBank
 
 Tensors = dict[str, Array]
 Record = dict[str, Any]
+Statistics = dict[str, Array]
+Stage = Literal["image", "feature", "probability"]
 
 
 @runtime_checkable
@@ -88,4 +90,30 @@ class StatePatch(Protocol):
 
     def apply_state(self, state: ConceptState, site: str | None) -> ConceptState:
         """Return the state as the head should see it; the very same state at any other site."""
+        ...
+
+
+@runtime_checkable
+class Correction(Protocol):
+    """What takes a site's own look off a batch without seeing a label, by statistics of the batch and of the source.
+
+    What a batch is depends on the stage: a sequence of images, each (H, W) or (H, W, 3) in [0, 1]; `Features`; or calibrated
+    class probabilities (B, K).
+    """
+
+    @property
+    def stage(self) -> Stage:
+        """Where it works: before the encoder, after it, or after the head."""
+        ...
+
+    def measure(self, batch: Any, reference: Statistics | None = None) -> Statistics:
+        """Measure a batch; with a `reference`, what few studies say is shrunk towards it.
+
+        Raises:
+            OslerError: `nothing-eligible` where the batch is empty, or has nothing to measure and there is no reference.
+        """
+        ...
+
+    def match(self, batch: Any, own: Statistics, reference: Statistics) -> Any:
+        """Bring a batch with statistics `own` to `reference`; the identity, up to rounding, where both are the same."""
         ...

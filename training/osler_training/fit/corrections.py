@@ -1,0 +1,176 @@
+"""Features of images after a site's own look was corrected: the preprocessing that any method may be fitted and tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, overload
+
+from osler.bottleneck.correction import FittedCorrection, SiteStatistics, site_statistics, through_stage
+from osler.bottleneck.corrections import parse_correction
+from osler.bottleneck.feature_cache import FeatureCache, image_key
+from osler.bottleneck.protocols import Encoder, Statistics
+from osler.bottleneck.records import Array, Features
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
+
+
+class ImageSet(Protocol):
+    """Images that are read when they are asked for, such as `datasets.images.Images`."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Name of each image in a feature cache."""
+        ...
+
+    @property
+    def load(self) -> Callable[[int], Array]:
+        """Reads an image, (H, W) or (H, W, 3) in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class LazyImages(Sequence[Array]):
+    """The images of a set as a sequence; none is held.
+
+    Attributes:
+        read: Reads the image at an index.
+        count: How many there are.
+    """
+
+    read: Callable[[int], Array]
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    @overload
+    def __getitem__(self, index: int) -> Array: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Array]: ...
+
+    def __getitem__(self, index: int | slice) -> Array | list[Array]:
+        if isinstance(index, slice):
+            return [self.read(place) for place in range(*index.indices(self.count))]
+        return self.read(range(self.count)[index])
+
+    def __iter__(self) -> Iterator[Array]:
+        return map(self.read, range(self.count))
+
+
+def corrected(
+    encoder: Encoder,
+    images: ImageSet,
+    corrections: Sequence[tuple[str, Mapping[str, Any]]],
+    reference: Sequence[FittedCorrection] | None = None,
+    cache: Path | None = None,
+    *,
+    tokens: bool = False,
+) -> tuple[Features, list[FittedCorrection]]:
+    """Return the features of images of one site after the corrections of images and of features.
+
+    Without a `reference` the images are the source: they define the statistics and keep their features. With one they are
+    another site, or a part of the source that is to stand as a site of its own; what they measure is label-free, and is
+    measured on all of them, so a test set that is given here is known as a whole before any of it is predicted.
+
+    Args:
+        encoder: The encoder.
+        images: Images of one site.
+        corrections: Name and options of each; corrections of probabilities wait for `corrected_probabilities`.
+        reference: What the source returned.
+        cache: Folder of a feature cache; images that were corrected have keys of their own in it.
+        tokens: Also return spatial features.
+
+    Returns:
+        The features, and the corrections with the statistics of the source; those of probabilities without any.
+
+    Raises:
+        OslerError: `usage` for an unknown correction or option, or where `reference` holds other corrections;
+            `nothing-eligible` where there are corrections and no images.
+    """
+    if reference is None:
+        return _at_source(encoder, images, corrections, cache, tokens)
+    _require_same(corrections, reference)
+    features, _ = at_site(encoder, images, reference, cache, tokens=tokens)
+    return features, list(reference)
+
+
+def at_site(
+    encoder: Encoder,
+    images: ImageSet,
+    fitted: Sequence[FittedCorrection],
+    cache: Path | None = None,
+    own: SiteStatistics | None = None,
+    *,
+    tokens: bool = False,
+) -> tuple[Features, dict[int, Statistics]]:
+    """Return the corrected features of a site and what each correction measured, by its place; see `corrected`."""
+    keys = images.keys
+    looked, first = through_stage(fitted, "image", LazyImages(images.load, len(keys)), own)
+    if first:
+        # The pixels depend on the site's statistics too, which name them: another batch has other features.
+        moved = [one for one in fitted if one.stage == "image"]
+        named = site_statistics(moved, dict(enumerate(first.values())), images=len(keys)).digest
+        keys = tuple(image_key(key, {"site_statistics": named}) for key in keys)
+    encoded = _encoded(encoder, keys, looked.__getitem__, cache, tokens)
+    features, second = through_stage(fitted, "feature", encoded, own)
+    return features, first | second
+
+
+def corrected_probabilities(
+    probabilities: Array, fitted: Sequence[FittedCorrection], class_prior: Array | None = None
+) -> Array:
+    """Return calibrated probabilities (n, K) of one site after the corrections of probabilities.
+
+    Args:
+        probabilities: Calibrated probabilities of the site.
+        fitted: The corrections of the pipeline.
+        class_prior: Share of each class (K,) that the probabilities were fitted under, where `fitted` does not hold it.
+    """
+    known = fitted if class_prior is None else with_class_prior(fitted, class_prior)
+    matched: Array = through_stage(known, "probability", probabilities)[0]
+    return matched
+
+
+def with_class_prior(fitted: Sequence[FittedCorrection], class_prior: Array) -> list[FittedCorrection]:
+    """Return the corrections, those of probabilities with the shares of the classes (K,) at the source."""
+    return [replace(one, reference={"prior": class_prior}) if one.stage == "probability" else one for one in fitted]
+
+
+def _at_source(
+    encoder: Encoder,
+    images: ImageSet,
+    corrections: Sequence[tuple[str, Mapping[str, Any]]],
+    cache: Path | None,
+    tokens: bool,
+) -> tuple[Features, list[FittedCorrection]]:
+    made = [parse_correction(name, options) for name, options in corrections]
+    pixels = LazyImages(images.load, len(images.keys))
+    features = _encoded(encoder, images.keys, pixels.__getitem__, cache, tokens)
+    batches: dict[str, Any] = {"image": pixels, "feature": features}
+    fitted = []
+    for (name, options), one in zip(corrections, made, strict=True):
+        # Nothing moves at the source, so every correction of a stage measures the same batch.
+        reference = one.measure(batches[one.stage]) if one.stage in batches else {}
+        fitted.append(FittedCorrection(name, reference, options))
+    return features, fitted
+
+
+def _encoded(
+    encoder: Encoder, keys: Sequence[str], read: Callable[[int], Array], cache: Path | None, tokens: bool
+) -> Features:
+    if cache is None:
+        return encoder.encode([read(number) for number in range(len(keys))], tokens=tokens)
+    return FeatureCache(cache, encoder).features(keys, read, tokens=tokens)
+
+
+def _require_same(corrections: Sequence[tuple[str, Mapping[str, Any]]], reference: Sequence[FittedCorrection]) -> None:
+    asked = [FittedCorrection(name, {}, options) for name, options in corrections]
+    if [(one.name, one.options) for one in asked] != [(one.name, one.options) for one in reference]:
+        raise OslerError(
+            Code.USAGE,
+            "The source was measured for other corrections than these.",
+            "Give the site the corrections of the source.",
+        )
