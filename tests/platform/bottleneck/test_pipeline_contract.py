@@ -27,6 +27,7 @@ from osler.bottleneck.records import Features
 from osler.bottleneck.scorers.joined import JoinedScorer, Part
 from osler.bottleneck.scorers.logistic import LogisticScorer
 from osler.bottleneck.scorers.margin import MarginScorer
+from osler.bottleneck.scorers.measured import MeasuredScorer, Standard
 from osler.bottleneck.scorers.projection import ProjectionScorer
 from osler.bottleneck.scorers.spatial import SpatialScorer
 from osler_contracts.codes import Code
@@ -57,6 +58,7 @@ def draw_scorer(kind: str, ids: tuple[str, ...]) -> Scorer:
             )
         ),
         "logistic": lambda: LogisticScorer(ids, vectors, column, limits),
+        "measured": lambda: MeasuredScorer(ids, vectors, column, Standard(*draw.uniform(0.5, 1, (3, WIDTH))), limits),
         "margin": lambda: MarginScorer(ids, vectors, column, limits),
         "projection": lambda: ProjectionScorer(ids, vectors, column, np.exp(column), limits),
         "spatial": lambda: SpatialScorer(

@@ -81,6 +81,7 @@ def problem(encoder: OpenClipEncoder) -> Problem:
         ("report_probe", {}),
         ("bottleneck", {}),
         ("bottleneck_prior", {}),
+        ("measured", {}),
         ("pcbm", {}),
         ("pcbm_hybrid", {}),
         # Texts of an encoder that was never trained are any direction: no cutoff may be asked of them.
