@@ -39,7 +39,7 @@ class Estimate:
         return Estimate(self.value - other.value, self.replicates - other.replicates)
 
 
-def patient_weights(patients: Sequence[str], *, seed: int, replicates: int = REPLICATES) -> Array:
+def patient_weights(patients: Sequence[str], *, seed: int | Sequence[int], replicates: int = REPLICATES) -> Array:
     """Return how often each sample is drawn when patients are drawn with replacement, (replicates, n).
 
     The same patients, seed and number of replicates give the same weights: that is what pairs two methods.
@@ -76,3 +76,10 @@ def gap(first: Estimate, second: Estimate) -> Estimate:
 def average(first: Estimate, second: Estimate) -> Estimate:
     """Return (ID + OOD) / 2 (M1)."""
     return Estimate((first.value + second.value) / 2, (first.replicates + second.replicates) / 2)
+
+
+def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+    """Return the mean over tasks, whose patients are drawn independently of each other."""
+    return Estimate(
+        float(np.mean([one.value for one in estimates])), np.mean([one.replicates for one in estimates], axis=0)
+    )

@@ -65,17 +65,20 @@ def estimates(
         replicates: How many draws.
 
     Raises:
-        OslerError: `usage` where there is no such metric; `part-missing` where the table lacks what it needs.
+        OslerError: `usage` where there is no such metric; `part-missing` where the table lacks what it needs;
+            `nothing-eligible` where it has no studies.
     """
-    return {name: one for name, (one, _) in _drawn(records, metrics, seed, replicates).items()}
+    weights = patient_weights(_some(records).patients, seed=seed, replicates=replicates)
+    return {name: one for name, (one, _) in drawn(records, metrics, weights).items()}
 
 
 def score(
     records: Records, metrics: Sequence[str] | None = None, *, seed: int, replicates: int = REPLICATES
 ) -> dict[str, dict[str, float]]:
     """Return `{name: {value, ci_low, ci_high, n}}`; n is the number of studies behind a figure. See `estimates`."""
+    weights = patient_weights(_some(records).patients, seed=seed, replicates=replicates)
     found = {}
-    for name, (one, n) in _drawn(records, metrics, seed, replicates).items():
+    for name, (one, n) in drawn(records, metrics, weights).items():
         low, high = one.ci
         found[name] = {"value": one.value, "ci_low": low, "ci_high": high, "n": n}
     return found
@@ -99,16 +102,11 @@ def compare(
     return paired_differences(*both)
 
 
-def _drawn(
-    records: Records, metrics: Sequence[str] | None, seed: int, replicates: int
-) -> dict[str, tuple[Estimate, int]]:
-    if not len(records):
-        raise OslerError(Code.NOTHING_ELIGIBLE, "The table has no studies.", "Score a site that has some.")
+def drawn(records: Records, metrics: Sequence[str] | None, weights: Array) -> dict[str, tuple[Estimate, int]]:
+    """Return figures under bootstrap weights (R, n), and the studies behind each. See `estimates`."""
     families = [family(name) for name in (metrics_for(records) if metrics is None else metrics)]
-    weights = np.vstack(
-        [np.ones((1, len(records))), patient_weights(records.patients, seed=seed, replicates=replicates)]
-    )
-    parts = np.array_split(weights, max(1, weights.size // _CELLS))
+    rows = np.vstack([np.ones((1, len(records))), weights])
+    parts = np.array_split(rows, max(1, rows.size // _CELLS))
     found = {}
     for one in families:
         chunks = [one(records, part) for part in parts]
@@ -116,6 +114,12 @@ def _drawn(
             every = np.concatenate([chunk[name][0] for chunk in chunks])
             found[name] = (Estimate(float(every[0]), every[1:]), n)
     return found
+
+
+def _some(records: Records) -> Records:
+    if not len(records):
+        raise OslerError(Code.NOTHING_ELIGIBLE, "The table has no studies.", "Score a site that has some.")
+    return records
 
 
 def family(name: str) -> Family:

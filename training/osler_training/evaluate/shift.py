@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from osler.bottleneck.records import Array
-from osler_training.evaluate.bootstrap import Estimate, average, estimate, gap, patient_weights
+from osler_training.evaluate.bootstrap import (
+    REPLICATES,
+    Estimate,
+    average,
+    estimate,
+    gap,
+    joint_weights,
+    mean_of,
+    patient_weights,
+)
 from osler_training.evaluate.metrics import METRICS, Labels, Metric, accuracy
+from osler_training.evaluate.records import Records
+from osler_training.evaluate.scoring import drawn
 
 
 @dataclass(frozen=True)
@@ -75,3 +87,30 @@ def shift_record(method: str, source: Predicted, target: Predicted, *, seed: int
 
 def _cell(one: Estimate) -> dict[str, Any]:
     return {"value": one.value, "ci": list(one.ci)}
+
+
+def shift_table(
+    source: Records,
+    target: Records,
+    metrics: Sequence[str] | None = None,
+    *,
+    seed: int,
+    replicates: int = REPLICATES,
+) -> dict[str, dict[str, Estimate]]:
+    """Return id, ood, gap and avg of every figure that both tables have, each concept's own among them.
+
+    Patients of the two sites are drawn independently, or together where the sites share some.
+    """
+    weights = joint_weights(source.patients, target.patients, seed=seed, replicates=replicates)
+    inside, outside = (drawn(one, metrics, rows) for one, rows in zip((source, target), weights, strict=True))
+    table = {}
+    for name in inside:
+        if name in outside:
+            first, second = inside[name][0], outside[name][0]
+            table[name] = {"id": first, "ood": second, "gap": gap(first, second), "avg": average(first, second)}
+    return table
+
+
+def overall(confounded: Sequence[Estimate], unconfounded: Sequence[Estimate]) -> Estimate:
+    """Return (mean Avg over confounded tasks + mean over unconfounded ones) / 2 (M1)."""
+    return average(mean_of(confounded), mean_of(unconfounded))
