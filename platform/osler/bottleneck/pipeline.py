@@ -189,13 +189,16 @@ class Pipeline:
             patch: A patch to use instead of the pipeline's own.
             clamp: Mask and truth (B, C) in the bank's order. A correction outweighs a patch: it is what was seen.
         """
-        state = self.scorer.score(features, self.bank)
-        patch = patch if patch is not None else self.patches.get(site or "")
-        if patch is not None:
-            state = patch.apply_state(state, site)
+        state = self.state(features, site=site, patch=patch)
         if clamp is not None:
             state = self.scorer.clamp(state, *clamp)
         return self.head.predict(state, features)
+
+    def state(self, features: Features, *, site: str | None = None, patch: StatePatch | None = None) -> ConceptState:
+        """Score and patch: what the head concludes from where nobody corrects a concept. See `predict_features`."""
+        state = self.scorer.score(features, self.bank)
+        patch = patch if patch is not None else self.patches.get(site or "")
+        return state if patch is None else patch.apply_state(state, site)
 
     def predict_values(self, values: Array) -> Output:
         """Conclude from static concept values (B, C) in the bank's order."""
