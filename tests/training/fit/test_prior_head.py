@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 from osler_contracts.errors import OslerError
 from osler_training.fit.prior_head import HeadRule, fit_head
@@ -25,7 +27,7 @@ def world(seed: int = 0, n: int = 300, C: int = 12, K: int = 3) -> tuple[np.ndar
 @pytest.mark.parametrize("C_l2", [0.1, 1.0, 100.0])
 def test_without_prior_it_is_multinomial_logistic_regression(C_l2: float) -> None:
     a, y, P = world()
-    head = fit_head(a, y, P.tolist(), HeadRule(strength=0, C=C_l2))
+    head = fit_head(a, y, P.tolist(), HeadRule(strength=0, C=C_l2, tolerance=1e-8))
     model = LogisticRegression(C=C_l2, tol=1e-10, max_iter=20_000).fit(a, y)
     np.testing.assert_allclose(head.W, model.coef_, atol=1e-3)
     assert head.b == pytest.approx(model.intercept_ - model.intercept_.mean(), abs=1e-3)
@@ -33,7 +35,7 @@ def test_without_prior_it_is_multinomial_logistic_regression(C_l2: float) -> Non
 
 def test_two_classes_are_two_rows_whose_difference_is_the_binary_fit() -> None:
     a, y, P = world(K=2)
-    head = fit_head(a, y, P.tolist(), HeadRule(strength=0, C=2.0))
+    head = fit_head(a, y, P.tolist(), HeadRule(strength=0, C=2.0, tolerance=1e-8))
     # Two rows of +-w/2 have half the penalty of one row w.
     model = LogisticRegression(C=4.0, tol=1e-10, max_iter=20_000).fit(a, y)
     assert head.W[1] - head.W[0] == pytest.approx(model.coef_[0], abs=1e-3)
@@ -76,6 +78,40 @@ def test_unknown_links_are_free_or_pulled_to_zero() -> None:
     pulled = fit_head(a, y, links, HeadRule(strength=50.0, unknown="pull")).W[0, 3]
     assert abs(pulled) < 1e-3
     assert abs(free) > 0.1
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from(["free", "pull"]))
+def test_no_step_from_the_fit_lowers_the_loss_as_it_is_written(seed: int, unknown: str) -> None:
+    """The loss of M1.4 written out, at the fit and at steps around it; entries drawn to zero are exactly zero, or not."""
+    a, y, P = world(seed, n=120, C=6)
+    rng = np.random.default_rng(seed)
+    links: list[list[int | None]] = [[None if rng.random() < 0.2 else int(v) for v in row] for row in P]
+    rule = HeadRule(strength=2.0, unknown=unknown, tolerance=1e-7)  # type: ignore[arg-type]
+    known = np.array([[v is not None for v in row] for row in links]) | (unknown == "pull")
+    signs = np.array([[v or 0 for v in row] for row in links])
+
+    def loss(W: np.ndarray, b: np.ndarray) -> float:
+        ce = log_loss(y, softmax(a @ W.T + b, axis=1), labels=range(len(W)))
+        prior = (known * np.abs(np.tanh(W) - signs)).mean()
+        return float(ce + rule.strength * prior + (W**2).sum() / (2 * len(y) * rule.C))
+
+    head = fit_head(a, y, links, rule)
+    least = loss(head.W, head.b)
+    assert head.loss == pytest.approx(least, abs=1e-9)
+    for scale in (1e-1, 1e-2, 1e-3):
+        W, b = head.W + scale * rng.normal(size=head.W.shape), head.b + scale * rng.normal(size=head.b.shape)
+        assert loss(W, b) >= least - 1e-9
+
+
+def test_weights_of_examples_are_repetitions() -> None:
+    a, y, P = world(n=60)
+    counts = np.random.default_rng(2).integers(1, 4, len(y))
+    rule = HeadRule(C=1.0, tolerance=1e-8)
+    repeated = fit_head(np.repeat(a, counts, axis=0), np.repeat(y, counts), P.tolist(), rule)
+    # The ridge goes by the number of examples: the same weight takes C times the mean repetition.
+    weighted = fit_head(a, y, P.tolist(), HeadRule(C=counts.mean(), tolerance=1e-8), weights=counts / counts.mean())
+    np.testing.assert_allclose(weighted.W, repeated.W, atol=1e-4)
 
 
 def test_one_concept_is_enough() -> None:
