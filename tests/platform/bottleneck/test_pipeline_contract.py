@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit
+from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
 from osler.bottleneck import heads, scorers
 from osler.bottleneck.artefact import load_bottleneck, save_bottleneck
 from osler.bottleneck.heads.hybrid import HybridHead
 from osler.bottleneck.heads.linear import LinearHead
+from osler.bottleneck.heads.softmax_weights import SoftmaxHead
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.protocols import Head, Scorer
 from osler.bottleneck.records import Features
@@ -72,6 +73,7 @@ def draw_head(kind: str, linear: LinearHead) -> Head:
     return {
         "linear": lambda: linear,
         "hybrid": lambda: HybridHead(linear, draw.normal(size=(3, WIDTH)), draw.normal(size=3)),
+        "softmax_weights": lambda: SoftmaxHead(linear.ids, linear.weight, 20.0),
     }[kind]()
 
 
@@ -270,6 +272,17 @@ def test_a_scorer_whose_parts_do_not_fit_is_refused(pipeline: Pipeline, kind: st
     with pytest.raises(OslerError) as caught:
         HybridHead(pipeline.head, np.zeros((2, WIDTH)), np.zeros(3))
     assert caught.value.code is Code.MODEL_INVALID
+
+
+def test_shares_are_not_negative_and_add_up_to_their_scale(pipeline: Pipeline):
+    head = draw_head("softmax_weights", pipeline.head)
+    np.testing.assert_allclose(head.weights().sum(axis=1), 20.0)
+    assert (head.weights() > 0).all()
+    np.testing.assert_allclose(head.weights() / 20, softmax(pipeline.head.weight, axis=1))
+    for wrong in ({"shares": np.zeros((3, 4))}, {"shares": np.zeros((1, 5))}, {"scale": 0.0}):
+        with pytest.raises(OslerError) as caught:
+            replace(head, **wrong)
+        assert caught.value.code is Code.MODEL_INVALID
 
 
 def test_a_binary_row_is_expanded_to_two_classes():

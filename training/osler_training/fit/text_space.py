@@ -34,11 +34,25 @@ def text_vectors(problem: Problem, part: Part) -> Array:
     Raises:
         OslerError: `part-missing` where the encoder has no text space.
     """
-    if not problem.train.features.text_space or not isinstance(problem.encoder, TextEncoder):
+    return read_texts(problem, [getattr(concept, part) for concept in problem.bank.concepts])
+
+
+def has_text_space(problem: Problem) -> bool:
+    """Return whether the encoder reads, and features lie where it puts what it reads."""
+    return problem.train.features.text_space and isinstance(problem.encoder, TextEncoder)
+
+
+def read_texts(problem: Problem, texts: Sequence[str]) -> Array:
+    """Return what the encoder makes of texts (n, D), each of unit length.
+
+    Raises:
+        OslerError: `part-missing` where the encoder has no text space.
+    """
+    if not has_text_space(problem) or not isinstance(problem.encoder, TextEncoder):
         raise OslerError(
             Code.PART_MISSING, "The encoder has no text space.", "Use an encoder with a text tower, or another method."
         )
-    return problem.encoder.encode_text([getattr(concept, part) for concept in problem.bank.concepts])
+    return problem.encoder.encode_text(texts)
 
 
 def text_grounding(problem: Problem, part: Part, x: Array) -> Grounding:
