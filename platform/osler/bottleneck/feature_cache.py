@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,13 +50,13 @@ class FeatureCache:
         """
         rows = [self._load(key, tokens) for key in keys]
         missing = [number for number, row in enumerate(rows) if row is None]
-        for start in range(0, len(missing), _BATCH):
-            batch = missing[start : start + _BATCH]
-            encoded = self.encoder.encode([read(number) for number in batch], tokens=tokens)
+        batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
+        for batch, images in zip(batches, _read_ahead(batches, read), strict=True):
+            encoded = self.encoder.encode(images, tokens=tokens)
             for place, number in enumerate(batch):
                 row = rows[number] = encoded.rows(slice(place, place + 1))
                 self._save(keys[number], row, tokens)
-        return _stacked([row for row in rows if row is not None]) if rows else self.encoder.encode([])
+        return stacked([row for row in rows if row is not None]) if rows else self.encoder.encode([])
 
     def _path(self, key: str) -> Path:
         return self.folder / "features" / self.encoder.digest[:16] / key[:2] / f"{key}.safetensors"
@@ -93,11 +94,25 @@ class FeatureCache:
             scratch.unlink(missing_ok=True)
 
 
+def _read_ahead(batches: Sequence[Sequence[int]], read: Callable[[int], Array]) -> Iterator[list[Array]]:
+    """Read each batch while the one before it is encoded: a network leaves the interpreter idle."""
+
+    def images(batch: Sequence[int]) -> list[Array]:
+        return [read(number) for number in batch]
+
+    with ThreadPoolExecutor(1) as reader:
+        ahead = [reader.submit(images, batch) for batch in batches[:1]]
+        for number in range(len(batches)):
+            ahead += [reader.submit(images, batch) for batch in batches[number + 1 : number + 2]]
+            yield ahead.pop(0).result()
+
+
 def _checksum(arrays: Mapping[str, Array]) -> str:
     return hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
 
 
-def _stacked(rows: Sequence[Features]) -> Features:
+def stacked(rows: Sequence[Features]) -> Features:
+    """Return batches of features of one encoder as one batch."""
     tokens = [row.tokens for row in rows if row.tokens is not None]
     return Features(
         pooled=np.concatenate([row.pooled for row in rows]),
