@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from osler.bottleneck import heads, scorers
 from osler.bottleneck.artefact import load_bottleneck, save_bottleneck
+from osler.bottleneck.heads.edited import EditedHead, HeadEdit, Step
 from osler.bottleneck.heads.hybrid import HybridHead
 from osler.bottleneck.heads.linear import LinearHead
 from osler.bottleneck.heads.softmax_weights import SoftmaxHead
@@ -73,6 +74,9 @@ def draw_head(kind: str, linear: LinearHead) -> Head:
     return {
         "linear": lambda: linear,
         "hybrid": lambda: HybridHead(linear, draw.normal(size=(3, WIDTH)), draw.normal(size=3)),
+        "edited": lambda: EditedHead(
+            linear, ("one", "two", "three"), (HeadEdit("cut", (Step("two", linear.ids[1], "prune_normalise"),)),)
+        ),
         "softmax_weights": lambda: SoftmaxHead(linear.ids, linear.weight, 20.0),
     }[kind]()
 
