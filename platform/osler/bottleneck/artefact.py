@@ -29,6 +29,7 @@ from osler.bottleneck.encoders.checkpoint import (
 from osler.bottleneck.pipeline import Pipeline, kind_of
 from osler.bottleneck.protocols import Encoder
 from osler.bottleneck.source import SourceReference
+from osler_contracts.errors import OslerError
 from osler_knowledge.bank import ConceptBank
 
 FORMAT = "osler-bottleneck/1"
@@ -64,7 +65,7 @@ def _write(pipeline: Pipeline, folder: Path, card: str) -> None:
     corrections: list[dict[str, Any]] = []
     for place, correction in enumerate(pipeline.corrections):
         arrays, made = correction.to_artefact()
-        tensors |= {f"{CORRECTIONS}.{place}.{key}": np.ascontiguousarray(array) for key, array in arrays.items()}
+        tensors |= {f"{CORRECTIONS}.{place}.{key}": array for key, array in arrays.items()}
         corrections.append(made)
     (folder / TENSORS).write_bytes(save(tensors))
     pipeline.bank.save(folder / BANK)
@@ -126,7 +127,7 @@ def load_bottleneck(folder: Path, encoder: Encoder | None = None) -> Pipeline:
             calibration=Calibration(**record["calibration"]),
             notes=record["notes"],
             corrections=tuple(
-                FittedCorrection.from_artefact(_own(f"{CORRECTIONS}.{place}", tensors), made)
+                _correction(_own(f"{CORRECTIONS}.{place}", tensors), made)
                 for place, made in enumerate(record.get(CORRECTIONS, ()))  # Older models have none.
             ),
             **parts,
@@ -146,6 +147,13 @@ def _part(name: str, tensors: dict[str, Any], record: dict[str, Any]) -> Any:
         raise ValueError("A kind is the name of a module")
     module = import_module(f"osler.bottleneck.{name}s.{record['kind']}")
     return getattr(module, name.upper()).from_artefact(own, record)
+
+
+def _correction(tensors: dict[str, Any], record: dict[str, Any]) -> FittedCorrection:
+    try:
+        return FittedCorrection.from_artefact(tensors, record)
+    except OslerError as error:
+        raise invalid(f"The model has a correction that cannot be made. {error.message}") from error
 
 
 def _own(name: str, tensors: dict[str, Any]) -> dict[str, Any]:

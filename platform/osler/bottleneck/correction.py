@@ -35,6 +35,7 @@ class FittedCorrection:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "reference", _contiguous(self.reference))
         # A default that changes one day must not change a stored model.
         object.__setattr__(self, "options", asdict(self.correction))  # type: ignore[call-overload]
 
@@ -83,6 +84,9 @@ class SiteStatistics:
     own: tuple[Statistics, ...] = ()
     corrections: tuple[str, ...] = ()
     site: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "own", tuple(map(_contiguous, self.own)))
 
     @cached_property
     def digest(self) -> str:
@@ -139,7 +143,8 @@ def through_stage(
     for place, one in enumerate(corrections):
         if one.stage == stage:
             taken[place] = one.correction.measure(batch, one.reference) if own is None else own.own[place]
-            batch = one.correction.match(batch, taken[place], one.reference)
+            if not _same(taken[place], one.reference):  # Spares the source even the rounding.
+                batch = one.correction.match(batch, taken[place], one.reference)
     return batch, taken
 
 
@@ -151,9 +156,18 @@ def site_statistics(
     return SiteStatistics(images, own, tuple(one.digest for one in corrections), site)
 
 
+def _contiguous(statistics: Statistics) -> Statistics:
+    # safetensors writes the memory of an array as it lies. A scalar stays one, which np.ascontiguousarray would not leave.
+    return {key: np.array(value, order="C") for key, value in statistics.items()}
+
+
+def _same(own: Statistics, reference: Statistics) -> bool:
+    measured = own.keys() & reference.keys() - {"count"}
+    return bool(measured) and all(np.array_equal(own[key], reference[key]) for key in measured)
+
+
 def _digest(record: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
     hashes = {
-        key: [str(one.dtype), one.shape, hashlib.sha256(np.ascontiguousarray(one).tobytes()).hexdigest()]
-        for key, one in tensors.items()
+        key: [str(one.dtype), one.shape, hashlib.sha256(one.tobytes()).hexdigest()] for key, one in tensors.items()
     }
     return hashlib.sha256(json.dumps([record, hashes], sort_keys=True).encode()).hexdigest()

@@ -55,3 +55,8 @@ def scale_between(own: Array, reference: Array) -> Array:
     """Return by what a spread is multiplied to become the reference's; 1 where the batch does not vary (below 1e-6)."""
     constant = own < CONSTANT
     return np.asarray(np.where(constant, 1.0, reference / np.where(constant, 1.0, own)))
+
+
+def nothing_to_measure(message: str) -> OslerError:
+    """Return the error for a batch of the source in which there is nothing to measure."""
+    return OslerError(Code.NOTHING_ELIGIBLE, message, "Leave the correction out, or give other images.")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import Any, Protocol
 
 from osler.bottleneck.correction import FittedCorrection, SiteStatistics, site_statistics, through_stage
 from osler.bottleneck.corrections import parse_correction
-from osler.bottleneck.feature_cache import FeatureCache, image_key
+from osler.bottleneck.feature_cache import FeatureCache, image_key, stacked
 from osler.bottleneck.protocols import Encoder, Statistics
 from osler.bottleneck.records import Array, Features
+from osler.bottleneck.site_images import LazyImages
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+
+BATCH = 64
 
 
 class ImageSet(Protocol):
@@ -28,36 +31,6 @@ class ImageSet(Protocol):
     def load(self) -> Callable[[int], Array]:
         """Reads an image, (H, W) or (H, W, 3) in [0, 1]."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class LazyImages(Sequence[Array]):
-    """The images of a set as a sequence; none is held.
-
-    Attributes:
-        read: Reads the image at an index.
-        count: How many there are.
-    """
-
-    read: Callable[[int], Array]
-    count: int
-
-    def __len__(self) -> int:
-        return self.count
-
-    @overload
-    def __getitem__(self, index: int) -> Array: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Array]: ...
-
-    def __getitem__(self, index: int | slice) -> Array | list[Array]:
-        if isinstance(index, slice):
-            return [self.read(place) for place in range(*index.indices(self.count))]
-        return self.read(range(self.count)[index])
-
-    def __iter__(self) -> Iterator[Array]:
-        return map(self.read, range(self.count))
 
 
 def corrected(
@@ -162,7 +135,10 @@ def _encoded(
     encoder: Encoder, keys: Sequence[str], read: Callable[[int], Array], cache: Path | None, tokens: bool
 ) -> Features:
     if cache is None:
-        return encoder.encode([read(number) for number in range(len(keys))], tokens=tokens)
+        # In parts, since the images of a site together may be more than memory.
+        starts = range(0, max(len(keys), 1), BATCH)
+        parts = ([read(number) for number in range(start, min(start + BATCH, len(keys)))] for start in starts)
+        return stacked([encoder.encode(part, tokens=tokens) for part in parts])
     return FeatureCache(cache, encoder).features(keys, read, tokens=tokens)
 
 
