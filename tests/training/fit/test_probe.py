@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from osler.bottleneck.records import Features
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
 from osler_training.fit.probe import fit_probe
 from osler_training.fit.problem import Cohort
 
@@ -49,3 +53,27 @@ def test_a_constant_feature_does_no_harm() -> None:
     probabilities = fit_probe(train.features.pooled, train.y, select, calibrate, [1.0]).probabilities(select)
     assert np.isfinite(probabilities).all()
     assert probabilities.sum(1) == pytest.approx(1)
+
+
+def test_a_missing_feature_is_the_mean_that_the_library_would_fill_in() -> None:
+    train, select, calibrate = (cohort(seed) for seed in range(3))
+    rng = np.random.default_rng(0)
+    for one in (train, select, calibrate):
+        x = one.features.pooled
+        x[rng.random(x.shape) < 0.2] = np.nan
+        x[:, 7] = np.nan  # never measured
+    probe = fit_probe(train.features.pooled, train.y, select, calibrate, [0.3])
+    pipeline = make_pipeline(
+        SimpleImputer(keep_empty_features=True), StandardScaler(), LogisticRegression(C=0.3, max_iter=5000)
+    ).fit(train.features.pooled, train.y)
+    want = pipeline.predict_log_proba(select.features.pooled)
+    got = probe.logits(select.features.pooled)
+    assert got - got[:, :1] == pytest.approx(want - want[:, :1], abs=1e-6)
+    assert not probe.W[:, 7].any()
+
+
+def test_a_probe_without_a_strength_is_refused() -> None:
+    train, select, calibrate = (cohort(seed) for seed in range(3))
+    with pytest.raises(OslerError) as caught:
+        fit_probe(train.features.pooled, train.y, select, calibrate, [])
+    assert caught.value.code is Code.USAGE

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from osler.bottleneck.records import Array
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
 from osler_training.evaluate.metrics import Labels
 from osler_training.fit.calibration import fit_temperature
 from osler_training.fit.problem import Cohort
@@ -26,16 +28,18 @@ class Probe:
         b: Bias (K,).
         temperature: What logits are divided by.
         chosen: What was chosen on the select split.
+        fill: What a missing feature is taken for (D,): its mean on the training split, which speaks for no class.
     """
 
     W: Array
     b: Array
     temperature: float
     chosen: dict[str, Any]
+    fill: Array
 
     def logits(self, x: Array) -> Array:
-        """Return class logits (n, K) before the temperature."""
-        return x @ self.W.T + self.b
+        """Return class logits (n, K) before the temperature, of features (n, D) that may be NaN."""
+        return np.where(np.isnan(x), self.fill, x) @ self.W.T + self.b
 
     def probabilities(self, cohort: Cohort) -> Array:
         """Return calibrated class probabilities (n, K)."""
@@ -49,25 +53,29 @@ class Probe:
 def fit_probe(x: Array, y: Labels, select: Cohort, calibrate: Cohort, Cs: Sequence[float]) -> Probe:
     """Fit probes of several strengths, keep the one with the lowest cross-entropy on `select`, calibrate it.
 
-    Features are standardised for the fit (sigma below 1e-6 counts as 1) and the scale is folded into the weights.
+    Features are standardised for the fit (sigma below 1e-6 counts as 1) and the scale is folded into the weights. One that is
+    missing (NaN) counts as its mean over those of `x` that are not, and as 0 where none is there.
     """
+    there = ~np.isnan(x)
+    fill = np.where(there, x, 0).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
+    x = np.where(there, x, fill)
     scaler = StandardScaler().fit(x)
     scale = np.where(scaler.scale_ < 1e-6, 1.0, scaler.scale_)
-    best: tuple[float, float, Array, Array] | None = None
+    best: tuple[float, Probe] | None = None
     for C in Cs:
         model = LogisticRegression(C=C, max_iter=5000).fit((x - scaler.mean_) / scale, y)
         W, b = _two_rows(model)
         W = W / scale
-        b = b - W @ scaler.mean_
-        logits = select.features.pooled @ W.T + b
-        loss = float(-np.log(softmax(logits, axis=1)[np.arange(len(select)), select.y] + 1e-12).mean())
+        probe = Probe(W, b - W @ scaler.mean_, 1.0, {"C": C, "examples": len(y)}, fill)
+        logp = log_softmax(probe.logits(select.features.pooled), axis=1)
+        loss = float(-logp[np.arange(len(select)), select.y].mean())
         if best is None or loss < best[0]:
-            best = (loss, C, W, b)
+            best = (loss, probe)
     if best is None:
-        raise ValueError("Give at least one strength C")
-    loss, C, W, b = best
-    temperature = fit_temperature(calibrate.features.pooled @ W.T + b, calibrate.y)
-    return Probe(W, b, temperature, {"C": C, "select_cross_entropy": loss, "examples": len(y)})
+        raise OslerError(Code.USAGE, "The probe has no strength to choose from.", "Give at least one under `Cs`.")
+    loss, probe = best
+    temperature = fit_temperature(probe.logits(calibrate.features.pooled), calibrate.y)
+    return replace(probe, temperature=temperature, chosen={**probe.chosen, "select_cross_entropy": loss})
 
 
 def _two_rows(model: LogisticRegression) -> tuple[Array, Array]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from osler_training.fit.probe import Probe, fit_probe
 from osler_training.fit.problem import Problem
 
+MISSING_FEATURES = True
+
 
 @dataclass(frozen=True)
 class Options:

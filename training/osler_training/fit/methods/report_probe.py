@@ -14,6 +14,8 @@ from osler_contracts.errors import OslerError
 from osler_training.fit.probe import Probe, fit_probe
 from osler_training.fit.problem import Problem
 
+MISSING_FEATURES = True
+
 
 @dataclass(frozen=True)
 class Options:
