@@ -11,8 +11,9 @@ from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_training.datasets.concept_maps import map_named
 from osler_training.datasets.images import COLUMNS, Images
+from osler_training.datasets.labels import one_hot
 from osler_training.datasets.reading import Reading
-from osler_training.datasets.tables import Missing, Rows, one_hot, read_csv
+from osler_training.datasets.tables import Missing, Rows, read_csv, records
 
 SUMMARY = "any CSV table with a folder of images"
 _FLAGS = {"0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0}
@@ -77,7 +78,7 @@ def read(
     classes = sorted(set(label_map.values()) if label_map else set(source.get(label, pd.Series(dtype=str))) - {""})
     truth = [dict(zip(map(str, concepts.columns), values, strict=True)) for values in concepts.to_numpy(float).tolist()]
     rows = Rows(name or root.resolve().name, root, missing)
-    for number, cells in enumerate(source.to_dict("records")):
+    for number, cells in enumerate(records(source)):
         given = {meaning: cells.get(column, "") for meaning, column in meanings.items()}
         raw = given["label"]
         if label_map is not None:
@@ -87,7 +88,8 @@ def read(
             cells[image],
             findings=flags if findings else one_hot(given["label"], classes),
             concepts=truth[number],
-            **{"raw_label": raw, **{one: cells[one] for one in attributes}, **given, "site": site or given["site"]},
+            attributes={"raw_label": raw, **{one: cells[one] for one in attributes}, **given},
+            site=site or given["site"],
         )
     return rows.images(
         reading=Reading(colour=colour), concepts=list(concepts.columns), findings=list(findings) or classes

@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
-from pydicom import dcmread
 
 from osler.archive import Archive, InstanceRecord, StudyRecord
 from osler.bottleneck.feature_cache import image_key
@@ -14,8 +13,9 @@ from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_training.datasets.images import COLUMNS, Images
-from osler_training.datasets.reading import Loader, Reading
-from osler_training.datasets.tables import one_hot, sex_of, years
+from osler_training.datasets.labels import one_hot
+from osler_training.datasets.reading import Loader, Reading, header_values
+from osler_training.datasets.tables import sex_of, years
 
 SUMMARY = "an ingested site of a workspace"
 RADIOGRAPHS = frozenset({"CR", "DX", "DR", "RG"})
@@ -95,9 +95,8 @@ def _row(
 ) -> dict[str, str | bool]:
     given = {meaning: study.labels.get(name, "") for meaning, name in meanings.items()}
     if not (given["sex"] and given["age"]):
-        header = dcmread(instance.path, stop_before_pixels=True, specific_tags=["PatientSex", "PatientAge"])
-        given["sex"] = given["sex"] or str(header.get("PatientSex") or "")
-        given["age"] = given["age"] or str(header.get("PatientAge") or "")
+        found = dict(zip(("sex", "age"), header_values(instance.path, "PatientSex", "PatientAge"), strict=True))
+        given |= {name: value for name, value in found.items() if not given[name]}
     return {
         "key": image_key(instance.sha256, {"decoder": instance.decoder, **reading.record}),
         "path": str(instance.path),

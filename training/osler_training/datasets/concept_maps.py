@@ -158,7 +158,44 @@ PH2 = ConceptMap(
     ),
 )
 
-MAPS = {"ph2": PH2, "wbcatt": WBCATT}
+# Derm7pt (Kawahara et al. 2019). Regular streaks are no irregular ones; blue areas of regression are peppering, white ones are
+# like scars, combinations are both. "Irregular pigmentation" is the checklist's blotch; "within regression" and "wreath" name
+# no vessel of the bank.
+DERM7PT = ConceptMap(
+    task="dermoscopy",
+    rules={
+        **_exclusive("pigment_network", {"typical": "typical_network", "atypical": "atypical_network"}, ("absent",)),
+        **_exclusive("streaks", {"irregular": "irregular_streaks"}, ("absent", "regular")),
+        **_exclusive(
+            "dots_and_globules", {"regular": "regular_globules", "irregular": "irregular_dots_globules"}, ("absent",)
+        ),
+        **_exclusive("blue_whitish_veil", {"present": "blue_white_veil"}, ("absent",)),
+        "peppering": Rule(
+            "regression_structures", frozenset({"blue areas", "combinations"}), frozenset({"absent", "white areas"})
+        ),
+        "scar_like_area": Rule(
+            "regression_structures", frozenset({"white areas", "combinations"}), frozenset({"absent", "blue areas"})
+        ),
+        "irregular_blotch": Rule(
+            "pigmentation",
+            frozenset({"diffuse irregular", "localized irregular"}),
+            frozenset({"absent", "diffuse regular", "localized regular"}),
+        ),
+        **_exclusive(
+            "vascular_structures",
+            {
+                "arborizing": "arborising_vessels",
+                "comma": "comma_vessels",
+                "hairpin": "hairpin_vessels",
+                "dotted": "dotted_vessels",
+                "linear irregular": "linear_irregular_vessels",
+            },
+            ("absent", "within regression", "wreath"),
+        ),
+    },
+)
+
+MAPS = {"derm7pt": DERM7PT, "ph2": PH2, "wbcatt": WBCATT}
 
 
 def map_named(name: str) -> ConceptMap:

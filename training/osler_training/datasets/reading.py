@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
 
 from osler.bottleneck.records import Array
 from osler.dicom.pixels import read_image
@@ -58,13 +60,29 @@ class Reading:
 
 @dataclass(frozen=True)
 class Loader:
-    """Reads the image of a row; it can cross to another process."""
+    """Reads the image of a row; it can cross to another process. Rows in `inverted` are turned."""
 
     paths: tuple[Path, ...]
     reading: Reading = Reading()
+    inverted: frozenset[int] = frozenset()
+
+    def reading_of(self, row: int) -> Reading:
+        """Return how the image of a row is read."""
+        return replace(self.reading, inverted=True) if row in self.inverted else self.reading
 
     def __call__(self, row: int) -> Array:
-        return self.reading(self.paths[row])
+        return self.reading_of(row)(self.paths[row])
+
+
+def header_values(path: Path, *keywords: str) -> tuple[str, ...]:
+    """Return values of a DICOM header as text, empty where the file has none or cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # ages such as `51`, which are no Age String
+            header = dcmread(path, stop_before_pixels=True, specific_tags=list(keywords))
+            return tuple(str(header.get(keyword) or "") for keyword in keywords)
+    except (OSError, InvalidDicomError):
+        return ("",) * len(keywords)
 
 
 def _read_raster(path: Path) -> Array:

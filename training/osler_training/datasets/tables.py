@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -37,7 +38,7 @@ def read_csv(path: Path, needed: Sequence[str] = (), **options: Any) -> pd.DataF
         raise OslerError(Code.SOURCE_MISSING, f"There is no table {path}.", "Name the folder that holds it.")
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, **options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError, zlib.error) as error:
         raise _invalid(f"{path.name} cannot be read as a table ({type(error).__name__}: {error}).") from error
     table.columns = [str(name).strip() for name in table.columns]
     if lacking := [name for name in needed if name not in table.columns]:
@@ -65,6 +66,8 @@ class Rows:
     concepts: list[Mapping[str, float]] = field(default_factory=list)
     findings: list[Mapping[str, float]] = field(default_factory=list)
     faults: dict[Code, list[str]] = field(default_factory=dict)
+    chosen_out: Counter[str] = field(default_factory=Counter)
+    inverted: set[int] = field(default_factory=set)
     seen: set[Path] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -77,9 +80,15 @@ class Rows:
         *,
         concepts: Mapping[str, float] | None = None,
         findings: Mapping[str, float] | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        inverted: bool = False,
         **cells: Any,
     ) -> None:
-        """Add a row: its image relative to the root, and its cells; those that are not given are empty."""
+        """Add a row: its image relative to the root, and its cells; those that are not given are empty.
+
+        `attributes` are cells whose names come from a table. In an `inverted` image dense tissue is dark; it is turned when
+        it is read.
+        """
         try:
             path = inside(self.root, image)
             if path in self.seen:
@@ -90,13 +99,19 @@ class Rows:
             self.fault(error.code, image)
             return
         self.seen.add(path)
-        self.table.append({"path": path, **cells})
+        if inverted:
+            self.inverted.add(len(self.table))
+        self.table.append({"path": path, **(attributes or {}), **cells})
         self.concepts.append(concepts or {})
         self.findings.append(findings or {})
 
     def fault(self, code: Code, what: str) -> None:
         """Note a row that cannot be taken."""
         self.faults.setdefault(code, []).append(what)
+
+    def leave_out(self, reason: str) -> None:
+        """Count a row that the options leave out, such as a lateral view."""
+        self.chosen_out[reason] += 1
 
     def images(
         self,
@@ -126,7 +141,8 @@ class Rows:
             if column not in table:
                 table[column] = ""
         table["path"] = [str(path) for path in paths]
-        table["key"] = [image_key(digest, reading.record) for digest in digests]
+        load = Loader(paths, reading, frozenset(self.inverted))
+        table["key"] = [image_key(digest, load.reading_of(row).record) for row, digest in enumerate(digests)]
         table["site"] = table["site"].replace("", site or self.name)
         table["patient_known"] = table["patient"].astype(str) != ""
         table["patient"] = [
@@ -140,8 +156,8 @@ class Rows:
             table=table[[*COLUMNS, *others]],
             concepts=pd.DataFrame(self.concepts, columns=list(concepts), dtype=float),
             findings=pd.DataFrame(self.findings, columns=list(findings), dtype=float),
-            load=Loader(paths, reading),
-            left_out={str(code): len(rows) for code, rows in sorted(self.faults.items())},
+            load=load,
+            left_out={str(code): len(rows) for code, rows in sorted(self.faults.items())} | dict(self.chosen_out),
         )
 
     def _judge(self) -> None:
@@ -211,18 +227,6 @@ def years(value: Any) -> float:
     return age if age <= MAX_AGE_YEARS else float("nan")
 
 
-def one_hot(label: str, names: Iterable[str]) -> dict[str, float]:
-    """Return the findings of a set whose classes exclude each other; all NaN where the label is none of them."""
-    names = list(names)
-    return {name: float(name == label) if label in names else float("nan") for name in names}
-
-
-def listed(found: Iterable[str], names: Iterable[str], *, silent: float = 0.0) -> dict[str, float]:
-    """Return the findings of a set that lists what is present; `silent` is the truth of those it does not list."""
-    found = set(found)
-    return {name: 1.0 if name in found else silent for name in names}
-
-
 def check_choice(option: str, value: Hashable, allowed: Sequence[str]) -> None:
     """Refuse a value of an option that is not among those allowed.
 
@@ -233,21 +237,40 @@ def check_choice(option: str, value: Hashable, allowed: Sequence[str]) -> None:
         raise OslerError(Code.USAGE, f"{option} cannot be {value!r}.", f"Use one of {', '.join(allowed)}.")
 
 
-def by_name(root: Path, patterns: Iterable[str]) -> Callable[[str], str]:
+def by_name(root: Path, patterns: Iterable[str], *, stem: bool = False) -> Callable[[str], str]:
     """Return a look-up from a file's name to its path below the root, for sets that spread images over folders.
 
     A name that no folder has comes back as it is, so that it is reported missing.
+
+    Args:
+        root: The folder.
+        patterns: Where to look, as globs.
+        stem: Whether names come without their suffix.
     """
     places: dict[str, str] = {}
     for pattern in patterns:
         for path in sorted(root.glob(pattern)):
-            places.setdefault(path.name, path.relative_to(root).as_posix())
+            places.setdefault(path.stem if stem else path.name, path.relative_to(root).as_posix())
     return lambda name: places.get(name, name)
 
 
-def majority(votes: Counter[str], readers: int) -> Mapping[str, float]:
-    """Return 1 for findings that more than half of the readers marked, 0 for others, NaN for a tie."""
-    return {name: float("nan") if 2 * count == readers else float(2 * count > readers) for name, count in votes.items()}
+def records(table: pd.DataFrame) -> Iterator[dict[str, str]]:
+    """Yield the rows of a table of text."""
+    names = [str(name) for name in table.columns]
+    for values in zip(*(table[name] for name in table.columns), strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def first_file(root: Path, pattern: str) -> Path:
+    """Return the first file that a glob finds, else the glob's own path, which `read_csv` reports missing."""
+    return next(iter(sorted(root.glob(pattern))), root / pattern)
+
+
+def names_in(path: Path, value: str) -> dict[str, str]:
+    """Return the lines of a list of files, each with a value; empty where there is no list."""
+    if not path.is_file():
+        return {}
+    return dict.fromkeys(path.read_text(encoding="utf-8").split(), value)
 
 
 def _invalid(message: str) -> OslerError:
