@@ -36,8 +36,17 @@ def white_cell_nucleus(image: Array) -> BoolArray | None:
     return None if isinstance(found, NotFound) else found.nucleus
 
 
+def lesion(image: Array) -> BoolArray | None:
+    """Return the lesion of a dermoscopic image."""
+    from osler.morphometry.lesion import NoLesion, segment
+
+    found = segment(image)
+    return None if isinstance(found, NoLesion) else found.mask
+
+
 # Each gives the object as a mask over the whole image, at any resolution, or None where it found nothing.
 SEGMENTERS: dict[str, Callable[[Array], BoolArray | None]] = {
+    "lesion": lesion,
     "white_cell": white_cell,
     "white_cell_nucleus": white_cell_nucleus,
 }
