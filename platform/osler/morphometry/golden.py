@@ -20,3 +20,20 @@ def golden_cell() -> Array:
     ):
         image[(y - row) ** 2 + (x - column) ** 2 <= radius**2] = colour
     return np.asarray(np.clip(image + grain[..., None], 0, 1), np.float32)
+
+
+def golden_lesion() -> Array:
+    """Return a fixed test image (150, 190, 3): skin with a brown patch, a dark part, a bluish part, dots and a hair."""
+    y, x = np.mgrid[0:150, 0:190].astype(float)
+    image = np.broadcast_to([0.86, 0.68, 0.60], (150, 190, 3)).copy() * (1 - 0.0006 * x)[..., None]
+    grain = 0.02 * (((x * 7919 + y * 104729) % 101) / 100 - 0.5)
+    for row, column, tall, wide, colour in (
+        (75, 92, 42, 55, (0.58, 0.38, 0.24)),
+        (66, 78, 18, 22, (0.22, 0.10, 0.08)),
+        (88, 116, 12, 14, (0.42, 0.50, 0.58)),
+    ):
+        image[((y - row) / tall) ** 2 + ((x - column) / wide) ** 2 <= 1] = colour
+    for row, column in ((95, 70), (104, 88), (60, 112), (52, 98)):
+        image[(y - row) ** 2 + (x - column) ** 2 <= 5] = (0.25, 0.14, 0.10)
+    image[np.abs(y - 30 - 0.3 * x) < 1.2] = (0.12, 0.10, 0.09)
+    return np.asarray(np.clip(image + grain[..., None], 0, 1), np.float32)

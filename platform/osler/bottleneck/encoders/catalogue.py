@@ -15,8 +15,8 @@ if TYPE_CHECKING:  # it brings torch, which a cached study does not need
 # Trained on phantoms, and on ImageNet's photographs; the second needs the extra `imagenet`.
 SHIPPED = ("phantom_clip", "imagenet_lite0")
 DEFAULT = SHIPPED[0]
-# Encoders that measure by rules instead of learning: their features have names and units, and they take colour alone.
-MEASURING = ("white_cell_morphometry",)
+# Encoders that measure by rules instead of learning: their features have names and units.
+MEASURING = ("white_cell_morphometry", "lesion_morphometry")
 
 
 class ImageEncoder(Encoder, Protocol):
