@@ -26,7 +26,7 @@ def dataset_names() -> list[str]:
     return [module.name for module in pkgutil.iter_modules(__path__) if module.name not in HELPERS]
 
 
-def open_dataset(name: str, root: Path, **options: Any) -> Images:
+def open_dataset(name: str, root: Path, /, **options: Any) -> Images:
     """Read a data set.
 
     Args:
