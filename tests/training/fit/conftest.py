@@ -16,7 +16,7 @@ from osler_training.fit.problem import Cohort, Problem, Reference
 D, C, SIDE, GRID = 12, 6, 32, (2, 2)
 DIRECTIONS = np.linalg.qr(np.random.default_rng(42).normal(size=(D, D)))[0]
 CITED = Citation("entry", "An entry", "a passage", 0, 9)
-SIZES = {"train": 120, "select": 60, "calibrate": 60, "reference": 240, "test": 200}
+SIZES = {"train": 120, "select": 60, "calibrate": 60, "reference": 320, "test": 200}
 
 
 @dataclass(frozen=True)

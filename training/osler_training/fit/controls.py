@@ -68,7 +68,7 @@ def permuted_concepts(problem: Problem, *, seed: int) -> Problem:
     Raises:
         OslerError: `usage` where there is one concept alone.
     """
-    order = _derangement(len(problem.bank.ids), seed)
+    order = _derangement(problem.bank.ids, seed)
     concepts = problem.bank.concepts
     renamed = tuple(
         replace(one, name=concepts[other].name, question=concepts[other].question)
@@ -85,7 +85,7 @@ def permuted_prior(problem: Problem, *, seed: int) -> Problem:
         OslerError: `usage` where there is one concept alone.
     """
     concepts = problem.bank.concepts
-    order = _derangement(len(concepts), seed)
+    order = _derangement(problem.bank.ids, seed)
     linked = tuple(replace(one, prior=concepts[other].prior) for one, other in zip(concepts, order, strict=True))
     return replace(problem, bank=replace(problem.bank, concepts=linked))
 
@@ -97,12 +97,13 @@ def permuted_studies(problem: Problem, *, seed: int) -> Problem:
     return replace(problem, reference=replace(reference, concepts=reference.concepts[order]))
 
 
-def _derangement(count: int, seed: int) -> NDArray[np.intp]:
-    """Return an order in which nothing stays where it was."""
-    if count < 2:
+def _derangement(ids: tuple[str, ...], seed: int) -> NDArray[np.intp]:
+    """Return an order in which nothing stays where it was; whom a concept is exchanged for goes by names, not by places."""
+    if len(ids) < 2:
         raise OslerError(Code.USAGE, "One concept alone cannot be permuted.", "Use a bank of more, or another control.")
     # One cycle through all: no concept is its own neighbour.
-    cycle, order = _draw(seed, "order").permutation(count), np.empty(count, np.intp)
+    cycle = np.argsort([_draw(seed, one).random() for one in ids])
+    order = np.empty(len(ids), np.intp)
     order[cycle] = np.roll(cycle, -1)
     return order
 
