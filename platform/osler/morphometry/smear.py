@@ -1,8 +1,9 @@
 """One white cell of a stained blood smear: its nucleus, its outline and the clear background, found without training.
 
 Background is divided out first, so that every site's empty glass is white; the nucleus is what absorbs red and green light
-most (Otsu 1979 on the optical density); the cell is what stands off the glass around the nucleus, parted from touching red
-cells by a watershed on the distance to the glass. Nothing was tuned on masks: reference masks only score it.
+most, by Otsu's threshold (1979) on the optical density, taken three times: in the middle of the image, around what was found,
+and inside the cell, where it parts nucleus from dark cytoplasm. The outline is the closed path around the nucleus on which
+the image changes most to the glass or to another cell (`osler.morphometry.outline`). Reference masks only score it.
 """
 
 from __future__ import annotations
@@ -14,20 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.color import rgb2lab
-from skimage.feature import peak_local_max
-from skimage.filters import gaussian, threshold_otsu
+from skimage.filters import threshold_otsu
 from skimage.measure import label, regionprops
-from skimage.morphology import convex_hull_image, disk, opening, remove_small_holes
-from skimage.segmentation import watershed
+from skimage.morphology import convex_hull_image, disk, remove_small_holes
 from skimage.transform import resize
 
 from osler.bottleneck.records import Array, BoolArray
+from osler.morphometry.outline import OutlineParameters, outline
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
 DENSITY = np.array([1.5, 0.5])  # Weights of the optical densities of red and green.
 LIMIT = 8  # Pixels of a side below which nothing is looked for.
+DARKEST = 0.02  # Transmission below which noise is all there is.
 
 
 @dataclass(frozen=True)
@@ -36,25 +36,30 @@ class SmearParameters:
 
     Attributes:
         longest: Images are shrunk to this longer side in pixels; smaller ones stay as they are.
+        search: Nucleus and outline are sought in an image of this longer side at most.
         glass_quantile: Quantile of the brightness around which the colour of the glass is taken.
+        middle: Radius of the disc in the middle of the image that the first threshold is taken in.
         smallest_nucleus: Area of the smallest nucleus, as a share of the image.
         least_density: Least optical density (red and green together) by which a nucleus differs from the rest.
-        link: A part of a nucleus lies off the next by at most this multiple of the radius of the disc of the first part.
+        around: The second threshold is taken up to this multiple of the radius of the nucleus's disc off its hull.
+        least_contrast: Share of its density by which a nucleus differs from dark cytoplasm at least, lest chromatin be split.
+        link: A part of a nucleus lies off the next by at most this multiple of the radius of the disc of the first part,
+            with no glass between them.
         least_part: A part smaller than this share of the largest one is dirt or a platelet.
-        least_contrast: Least distance of a cell's colour from the glass, in CIELAB units.
-        neighbour: Another cell's centre lies at least this multiple of that radius off the hull.
-    reach: A cell ends at this multiple of the radius of the nucleus's convex hull, counted from its centre.
+        reach: A cell ends at this multiple of the radius of the nucleus's convex hull, counted from its centre.
     """
 
     longest: int = 256
+    search: int = 128
     glass_quantile: float = 0.9
+    middle: float = 0.45
     smallest_nucleus: float = 0.004
-    least_density: float = 0.25
-    link: float = 1.0
+    least_density: float = 0.15
+    around: float = 0.6
+    least_contrast: float = 0.3
+    link: float = 1.3
     least_part: float = 0.08
-    least_contrast: float = 5.0
-    neighbour: float = 0.2
-    reach: float = 2.8
+    reach: float = 2.6
 
     def to_record(self) -> dict[str, Any]:
         """Return what a digest covers."""
@@ -108,14 +113,14 @@ def segment(image: Array, parameters: SmearParameters | None = None) -> SmearCel
     _require_colour(image)
     if min(image.shape[:2]) < LIMIT:
         return NotFound(f"the image is smaller than {LIMIT} pixels")
-    scale = min(1.0, parameters.longest / max(image.shape[:2]))
-    shape = tuple(max(LIMIT, round(side * scale)) for side in image.shape[:2])
-    small = image if scale == 1.0 else resize(image, (*shape, 3), anti_aliasing=True)
-    white = without_glass(np.asarray(small, np.float64), parameters.glass_quantile)
-    nucleus = find_nucleus(white, parameters)
+    white = without_glass(_shrunk(np.asarray(image, np.float64), parameters.longest), parameters.glass_quantile)
+    small = _shrunk(white, parameters.search)
+    nucleus = find_nucleus(small, parameters)
     if isinstance(nucleus, NotFound):
         return nucleus
-    return SmearCell(white, nucleus, find_cell(white, nucleus, parameters), scale)
+    cell = outline(small, nucleus, OutlineParameters(reach=parameters.reach))
+    shape = white.shape[:2]
+    return SmearCell(white, _enlarged(nucleus, shape), _enlarged(cell, shape), max(shape) / max(image.shape[:2]))
 
 
 def without_glass(image: Array, quantile: float) -> Array:
@@ -125,47 +130,68 @@ def without_glass(image: Array, quantile: float) -> Array:
     return np.asarray(np.clip(image / np.maximum(glass, 1 / 255), 0.0, 1.0))
 
 
+def optical_density(image: Array) -> Array:
+    """Return -log10 of the transmission of each colour (h, w, 3)."""
+    return np.asarray(-np.log10(np.maximum(image, DARKEST)))
+
+
 def find_nucleus(image: Array, parameters: SmearParameters) -> BoolArray | NotFound:
     """Return the nucleus (h, w): one part or several close ones, where red and green are absorbed most."""
     # Azure and methylene blue, which stain nuclei, absorb red and green; eosin and haemoglobin hardly absorb red.
-    density = gaussian(-np.log10(np.maximum(image[..., :2], 1 / 255)) @ DENSITY, 1.5)
-    if np.ptp(density) < parameters.least_density:
+    colours = optical_density(image)
+    density = ndimage.gaussian_filter(colours[..., :2] @ DENSITY, 1.0)
+    green = ndimage.gaussian_filter(colours[..., 1], 1.0)
+    stained = green > max(0.04, 0.1 * float(np.quantile(green, 0.98)))
+    middle = _middle(image.shape[:2], parameters.middle)
+    if np.ptp(density[middle]) < parameters.least_density:
         return NotFound("nothing absorbs light as a nucleus does")
-    dark = density > threshold_otsu(density)
-    if density[dark].mean() - density[~dark].mean() < parameters.least_density:
-        return NotFound("nothing absorbs light as a nucleus does")
-    side = max(image.shape[:2])
-    dark = remove_small_holes(opening(dark, disk(max(1, side // 85))), max_size=max(4, side * side // 2000))
-    nucleus = _nearest_group(label(dark), parameters)
+    nucleus = _darker(density, float(threshold_otsu(density[middle])), stained, parameters)
+    for inside in (False, False, True):
+        if not nucleus.any():
+            break
+        threshold = _local_threshold(density, nucleus, stained, parameters, inside=inside)
+        closer = nucleus if threshold is None else _darker(density, threshold, stained, parameters)
+        # Where the local threshold finds something else, the first find stands.
+        if (closer & nucleus).sum() < 0.3 * min(closer.sum(), nucleus.sum()) or not closer.any():
+            break
+        nucleus = closer
     if nucleus.sum() < parameters.smallest_nucleus * nucleus.size:
         return NotFound("what absorbs light is too small for a nucleus")
+    if density[nucleus].mean() - np.median(density[~nucleus]) < parameters.least_density:
+        return NotFound("nothing absorbs light as a nucleus does")
     return nucleus
 
 
-def find_cell(image: Array, nucleus: BoolArray, parameters: SmearParameters) -> BoolArray:
-    """Return the cell (h, w) around a nucleus: what stands off the glass and is no red cell that touches it."""
-    lab = rgb2lab(image)
-    off = gaussian(np.sqrt(((lab - [100.0, 0.0, 0.0]) ** 2).sum(axis=2)), 1.0)
-    hull = convex_hull_image(nucleus)
-    radius = float(np.sqrt(hull.sum() / np.pi))
-    near = ndimage.distance_transform_edt(~hull) <= (parameters.reach - 1) * radius
-    # Pale middles of red cells are filled; glass that several cells enclose is not.
-    solid = remove_small_holes((off > parameters.least_contrast) | hull, max_size=max(1, int(hull.sum()) // 5))
-    depth = np.asarray(ndimage.distance_transform_edt(solid))
-    # Maxima of the whole depth, not of a ring of it: on the ring's border anything is a maximum.
-    peaks = peak_local_max(gaussian(depth, 1.0), min_distance=max(2, round(radius / 8)), exclude_border=False)
-    off_hull = ndimage.distance_transform_edt(~hull)[tuple(peaks.T)]
-    peaks = peaks[(off_hull >= parameters.neighbour * radius) & solid[tuple(peaks.T)]]
-    markers = np.zeros(nucleus.shape, np.int32)
-    markers[tuple(peaks.T)] = np.arange(2, 2 + len(peaks))
-    markers[hull] = 1
-    grown = (watershed(-depth, markers, mask=solid) == 1) & near
-    smooth = opening(grown, disk(max(1, round(radius / 6)))) | hull
-    parts = label(smooth)
-    return np.asarray(ndimage.binary_fill_holes(np.isin(parts, np.unique(parts[hull]))))
+def _local_threshold(
+    density: Array, nucleus: BoolArray, stained: BoolArray, parameters: SmearParameters, *, inside: bool
+) -> float | None:
+    """Return Otsu's threshold around a nucleus; `inside` the cell alone, or None where there is nothing to part."""
+    radius = np.sqrt(nucleus.sum() / np.pi)
+    off = ndimage.distance_transform_edt(~convex_hull_image(nucleus))
+    near = off <= max(3.0, parameters.around * radius)
+    if not inside:
+        return float(threshold_otsu(density[near]))
+    # Without the rim, whose blur is neither nucleus nor cytoplasm.
+    near &= ndimage.binary_erosion(stained | nucleus, disk(2))
+    values = density[near]
+    if len(values) < 40:
+        return None
+    threshold = float(threshold_otsu(values))
+    dark, light = values[values > threshold], values[values <= threshold]
+    if len(dark) == 0 or len(light) < 0.06 * len(values):
+        return None
+    contrast = 1 - np.median(light) / np.median(dark)
+    return threshold if contrast >= parameters.least_contrast else None
 
 
-def _nearest_group(parts: NDArray[np.int_], parameters: SmearParameters) -> BoolArray:
+def _darker(density: Array, threshold: float, stained: BoolArray, parameters: SmearParameters) -> BoolArray:
+    side = max(density.shape)
+    dark = ndimage.binary_opening(density > threshold, disk(1))
+    dark = remove_small_holes(dark, max_size=max(4, side * side // 2000))
+    return _nearest_group(label(dark), stained, parameters)
+
+
+def _nearest_group(parts: NDArray[np.int_], stained: BoolArray, parameters: SmearParameters) -> BoolArray:
     """Return the parts that belong to the large group nearest to the centre; all false where there are none."""
     regions = regionprops(parts)
     if not regions:
@@ -174,14 +200,54 @@ def _nearest_group(parts: NDArray[np.int_], parameters: SmearParameters) -> Bool
     pull = [one.area * np.exp(-np.sum((np.array(one.centroid) - centre) ** 2) / (side / 4) ** 2) for one in regions]
     first = regions[int(np.argmax(pull))]
     most = parameters.link * np.sqrt(first.area / np.pi)
-    large = {one.label for one in regions if one.area >= parameters.least_part * first.area}
-    kept, added = {first.label}, True
-    while added:  # A lobe may hang on another lobe, not on the largest.
-        apart = np.asarray(ndimage.distance_transform_edt(~np.isin(parts, list(kept))))
-        reached = set(np.unique(parts[apart <= most]).tolist()) & large
-        added = not reached <= kept
-        kept |= reached
-    return np.asarray(np.isin(parts, list(kept)))
+    group: BoolArray = parts == first.label
+    others = [one for one in regions if one is not first and one.area >= parameters.least_part * first.area]
+    added = True
+    while added and others:  # A lobe may hang on another lobe, not on the largest.
+        off, nearest = ndimage.distance_transform_edt(~group, return_indices=True)
+        joined = [one for one in others if _hangs_on(one.coords, off, nearest, stained, most)]
+        for one in joined:
+            group[tuple(one.coords.T)] = True
+        added = bool(joined)
+        taken = {one.label for one in joined}
+        others = [one for one in others if one.label not in taken]
+    return group
+
+
+def _hangs_on(
+    part: NDArray[np.integer[Any]], off: Array, nearest: NDArray[np.integer[Any]], stained: BoolArray, most: float
+) -> bool:
+    """Return whether the pixels of a part (n, 2) come close to a group, with no glass on the line between."""
+    distance = off[tuple(part.T)]
+    closest = int(distance.argmin())
+    if distance[closest] > most:
+        return False
+    here = part[closest]
+    there = nearest[:, here[0], here[1]]
+    steps = np.linspace(0, 1, max(2, int(distance[closest])))[:, None]
+    line = np.round(here + (there - here) * steps).astype(int)
+    return bool(stained[tuple(line.T)].all())
+
+
+def _middle(shape: tuple[int, ...], radius: float) -> BoolArray:
+    y, x = np.indices(shape[:2])
+    off = (y - (shape[0] - 1) / 2) ** 2 + (x - (shape[1] - 1) / 2) ** 2
+    inside: BoolArray = np.asarray(off) <= (radius * max(shape)) ** 2
+    return inside
+
+
+def _shrunk(image: Array, longest: int) -> Array:
+    scale = longest / max(image.shape[:2])
+    if scale >= 1.0:
+        return image
+    shape = tuple(max(LIMIT, round(side * scale)) for side in image.shape[:2])
+    return np.asarray(resize(image, (*shape, 3), anti_aliasing=True))
+
+
+def _enlarged(mask: BoolArray, shape: tuple[int, ...]) -> BoolArray:
+    if mask.shape == shape:
+        return mask
+    return np.asarray(resize(mask.astype(np.float32), shape, order=1) > 0.5)
 
 
 def _require_colour(image: Array) -> None:

@@ -1,8 +1,9 @@
 """Named measurements of one white cell, each with its unit and how it is taken; what cannot be measured is NaN.
 
 All are taken in the frame of the cell: the image is resampled so that the cell's disc of equal area is `DIAMETER` pixels
-wide, which makes textures of two magnifications comparable. Colours are CIELAB (CIE 1976, D65) after the glass was brought
-to white. Lengths are shares, so nothing but the two diameters depends on the magnification.
+wide, which makes textures of two magnifications comparable. Colours are optical densities after the glass was brought to
+white, relative to those of the cell's own nucleus: stronger stain and longer exposure move both. Lengths are shares, so
+nothing but the two diameters depends on the magnification.
 """
 
 from __future__ import annotations
@@ -10,28 +11,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
-from skimage.color import rgb2lab
-from skimage.feature import graycomatrix, graycoprops
-from skimage.filters import gaussian
-from skimage.measure import label, perimeter, regionprops
-from skimage.morphology import convex_hull_image, disk, erosion, h_maxima, white_tophat
+from skimage.measure import label, regionprops
+from skimage.morphology import convex_hull_image, disk, h_maxima
 from skimage.transform import resize
 
 from osler.bottleneck.records import Array, BoolArray
 from osler.morphometry.golden import golden_cell
 from osler.morphometry.rules import Measurement, Reading, RuleSet
-from osler.morphometry.smear import NotFound, SmearCell, SmearParameters, segment
+from osler.morphometry.smear import NotFound, SmearCell, SmearParameters, optical_density, segment
 
-VERSION = 1  # Raised whenever a measurement is taken differently: the digest of the encoder covers it.
+VERSION = 2  # Raised whenever a measurement is taken differently: the digest of the encoder covers it.
 DIAMETER = 64
 MARGIN = 6
 LEAST_CYTOPLASM = 40  # Pixels of the frame below which cytoplasm has no colour of its own.
-LEVELS = 16
-COLOURED = 8.0  # Chroma below which a pixel has no hue.
-RED_HUES, BLUE_HUES, PURPLE_HUES = (-40.0, 75.0), (230.0, 295.0), (295.0, 320.0)
+LEAST_DENSITY = 0.05  # Optical density that a nucleus is taken to have at least, where something is divided by it.
+FAINT = 0.03  # Added to densities before a ratio: what glass that is not quite clean has.
+GREEN, RED, BLUE = 1, 0, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +66,32 @@ class Framed:
         return cls(frame, nucleus > 0.5, (cell > 0.5) | (nucleus > 0.5), 1 / (factor * found.scale))
 
     @cached_property
-    def lab(self) -> Array:
-        """CIELAB (h, w, 3)."""
-        return np.asarray(rgb2lab(self.image))
+    def density(self) -> Array:
+        """Optical density of red, green and blue (h, w, 3)."""
+        return optical_density(self.image)
+
+    def detail(self, inside: BoolArray) -> Array:
+        """Green density of what is about one to five pixels wide, of the pixels (n,) inside a part, by that part alone.
+
+        The difference of blurs of 0.8 and 3 pixels; what lies outside has no weight, or every edge would be a texture.
+        """
+        green = np.where(inside, self.density[..., GREEN], 0.0)
+        fine, coarse = (
+            ndimage.gaussian_filter(green, width)[inside] / ndimage.gaussian_filter(inside * 1.0, width)[inside]
+            for width in (0.8, 3.0)
+        )
+        return np.asarray(fine - coarse)
+
+    @cached_property
+    def chromatin(self) -> BoolArray:
+        """Nucleus without its blurred edge; all of it where it is too thin to have more than edge."""
+        inside = ndimage.binary_erosion(self.nucleus, disk(2))
+        return np.asarray(inside if inside.sum() > 30 else self.nucleus)
 
     @cached_property
     def cytoplasm(self) -> BoolArray:
         """Cytoplasm without the blurred edges to nucleus and glass."""
-        inside = erosion(self.cell, disk(2)) & ~ndimage.binary_dilation(self.nucleus, iterations=2)
+        inside = ndimage.binary_erosion(self.cell, disk(2)) & ~ndimage.binary_dilation(self.nucleus, iterations=2)
         return np.asarray(inside)
 
     @cached_property
@@ -83,26 +100,41 @@ class Framed:
         return bool(self.cytoplasm.sum() >= LEAST_CYTOPLASM)
 
     @cached_property
-    def detail(self) -> Array:
-        """What is finer than about three pixels, of the lightness (h, w), in L* units."""
-        return np.asarray(self.lab[..., 0] - gaussian(self.lab[..., 0], 1.5))
+    def nucleus_colour(self) -> Array:
+        """Median density of each colour in the chromatin (3,)."""
+        return np.asarray(np.median(self.density[self.chromatin], axis=0))
 
-    def hue_share(self, low: float, high: float) -> float:
-        """Share of the cytoplasm whose hue angle in CIELAB lies in [low, high) degrees and is no grey."""
+    @cached_property
+    def cytoplasm_colour(self) -> Array:
+        """Median density of each colour in the cytoplasm (3,), NaN where there is too little of it."""
         if not self.has_cytoplasm:
-            return float("nan")
-        a, b = self.lab[self.cytoplasm][:, 1:].T
-        turned = (np.degrees(np.arctan2(b, a)) - low) % 360
-        return float(((np.hypot(a, b) >= COLOURED) & (turned < high - low)).mean())
+            return np.full(3, np.nan)
+        return np.asarray(np.median(self.density[self.cytoplasm], axis=0))
 
+    @cached_property
+    def nucleus_green(self) -> float:
+        """Median green density of the chromatin, by which contrasts are divided."""
+        return max(float(self.nucleus_colour[GREEN]), LEAST_DENSITY)
 
-def _properties(mask: BoolArray) -> object:
-    return regionprops(mask.astype(np.uint8))[0]
+    @cached_property
+    def nucleus_radius(self) -> float:
+        """Radius of the disc of the nucleus's area, in pixels of the frame."""
+        return float(np.sqrt(self.nucleus.sum() / np.pi))
+
+    @cached_property
+    def nucleus_depth(self) -> Array:
+        """Distance of each pixel of the nucleus to its edge, with a border of one pixel."""
+        return np.asarray(ndimage.distance_transform_edt(np.pad(self.nucleus, 1)))
+
+    @cached_property
+    def nucleus_hull(self) -> BoolArray:
+        """Convex hull of the nucleus."""
+        return np.asarray(convex_hull_image(self.nucleus))
 
 
 def nucleus_diameter(cell: Framed) -> float:
     """Diameter of the disc that has the nucleus's area, in pixels of the image as it was given."""
-    return float(2 * np.sqrt(cell.nucleus.sum() / np.pi) * cell.pixels)
+    return float(2 * cell.nucleus_radius * cell.pixels)
 
 
 def cell_diameter(cell: Framed) -> float:
@@ -117,142 +149,90 @@ def nuclear_cytoplasmic_ratio(cell: Framed) -> float:
 
 def nucleus_solidity(cell: Framed) -> float:
     """Area of the nucleus over the area of its convex hull."""
-    return float(cell.nucleus.sum() / convex_hull_image(cell.nucleus).sum())
+    return float(cell.nucleus.sum() / cell.nucleus_hull.sum())
 
 
 def nucleus_eccentricity(cell: Framed) -> float:
     """Eccentricity of the ellipse with the second moments of the nucleus: 0 for a disc."""
-    return float(_properties(cell.nucleus).eccentricity)  # type: ignore[attr-defined]
-
-
-def nucleus_lobes(cell: Framed) -> float:
-    """Count of maxima of the distance to the nucleus's edge that stand out by a tenth of the radius of its disc."""
-    depth = ndimage.distance_transform_edt(np.pad(cell.nucleus, 1))
-    radius = np.sqrt(cell.nucleus.sum() / np.pi)
-    # Flat tops at half pixels are joined: they are one summit of a digital distance.
-    return float(label(h_maxima(gaussian(depth, 1.0), 0.1 * radius)).max())
-
-
-def nucleus_parts(cell: Framed) -> float:
-    """Count of separate parts of the nucleus."""
-    return float(label(cell.nucleus).max())
-
-
-def nucleus_roundness(cell: Framed) -> float:
-    """4 pi area / perimeter squared of the nucleus, the perimeter by Benkrid and Crookes (2000): 1 for a disc."""
-    return _roundness(cell.nucleus)
-
-
-def nucleus_roughness(cell: Framed) -> float:
-    """Perimeter of the nucleus over the perimeter of its convex hull: 1 for a convex outline."""
-    return float(perimeter(cell.nucleus) / max(perimeter(convex_hull_image(cell.nucleus)), 1.0))
+    properties: Any = regionprops(cell.nucleus.astype(np.uint8))[0]
+    return float(properties.eccentricity)
 
 
 def nucleus_width(cell: Framed) -> float:
     """Radius of the largest disc inside the nucleus over the radius of the disc of its area: low for bands and lobes."""
-    depth = ndimage.distance_transform_edt(np.pad(cell.nucleus, 1)).max()
-    return float(depth / np.sqrt(cell.nucleus.sum() / np.pi))
+    return float(cell.nucleus_depth.max() / cell.nucleus_radius)
 
 
-def nucleus_offset(cell: Framed) -> float:
-    """Distance between the centres of area of nucleus and cell, over the radius of the disc of the cell's area."""
-    centres = [np.array(ndimage.center_of_mass(mask)) for mask in (cell.nucleus, cell.cell)]
-    return float(np.linalg.norm(centres[0] - centres[1]) / np.sqrt(cell.cell.sum() / np.pi))
+def nucleus_spread(cell: Framed) -> float:
+    """Root mean square distance of the nucleus's pixels to its centre, over that of the disc of its area: 1 for a disc."""
+    rows, columns = np.nonzero(cell.nucleus)
+    return float(np.sqrt(2 * (rows.var() + columns.var())) / cell.nucleus_radius)
 
 
-def cell_roundness(cell: Framed) -> float:
-    """4 pi area / perimeter squared of the cell: 1 for a disc."""
-    return _roundness(cell.cell)
+def nucleus_indentation(cell: Framed) -> float:
+    """Depth of the deepest point of the nucleus's hull outside it, over the radius of the disc of its area."""
+    off = np.asarray(ndimage.distance_transform_edt(~cell.nucleus))
+    return float((off * cell.nucleus_hull).max() / cell.nucleus_radius)
 
 
-def cell_solidity(cell: Framed) -> float:
-    """Area of the cell over the area of its convex hull."""
-    return float(cell.cell.sum() / convex_hull_image(cell.cell).sum())
+def nucleus_lobes(cell: Framed) -> float:
+    """Count of maxima of the distance to the nucleus's edge that stand out by 0.08 of the radius of its disc."""
+    # Flat tops at half pixels are joined: they are one summit of a digital distance.
+    smooth = ndimage.gaussian_filter(cell.nucleus_depth, 1.0)
+    return float(label(h_maxima(smooth, 0.08 * cell.nucleus_radius)).max())
 
 
-def chromatin_lightness(cell: Framed) -> float:
-    """Mean L* of the nucleus."""
-    return float(cell.lab[cell.nucleus][:, 0].mean())
+def chromatin_texture(cell: Framed) -> float:
+    """Natural logarithm of the standard deviation of fine green density in the chromatin over its median density."""
+    return _log_share(cell.detail(cell.chromatin).std(), cell.nucleus_green)
 
 
-def chromatin_red_green(cell: Framed) -> float:
-    """Mean a* of the nucleus."""
-    return float(cell.lab[cell.nucleus][:, 1].mean())
+def cytoplasm_density(cell: Framed) -> float:
+    """Natural logarithm of the optical density of the cytoplasm over that of the nucleus, all colours together."""
+    return float(np.log((cell.cytoplasm_colour.sum() + 0.05) / (cell.nucleus_colour.sum() + 0.05)))
 
 
-def chromatin_yellow_blue(cell: Framed) -> float:
-    """Mean b* of the nucleus."""
-    return float(cell.lab[cell.nucleus][:, 2].mean())
+def cytoplasm_redness(cell: Framed) -> float:
+    """Natural logarithm of the density of green over that of red in the cytoplasm, less the same of the nucleus."""
+    return _balance(cell, GREEN)
 
 
-def chromatin_deviation(cell: Framed) -> float:
-    """Standard deviation of L* in the nucleus, two pixels inside its edge."""
-    inside = erosion(cell.nucleus, disk(2))
-    return float(cell.lab[inside][:, 0].std()) if inside.any() else float("nan")
-
-
-def chromatin_homogeneity(cell: Framed) -> float:
-    """Homogeneity of Haralick's co-occurrence of L* in the nucleus: 16 levels of 0 to 100, one pixel apart, 4 directions."""
-    levels = np.where(cell.nucleus, 1 + np.clip(cell.lab[..., 0] / 100 * LEVELS, 0, LEVELS - 1).astype(int), 0)
-    counts = graycomatrix(levels.astype(np.uint8), [1], [0, np.pi / 4, np.pi / 2, 3 * np.pi / 4], LEVELS + 1)
-    within = counts[1:, 1:].sum(axis=3, keepdims=True).astype(float)
-    return float(graycoprops(within / max(within.sum(), 1.0), "homogeneity")[0, 0]) if within.sum() else float("nan")
-
-
-def cytoplasm_lightness(cell: Framed) -> float:
-    """Mean L* of the cytoplasm."""
-    return _cytoplasm_mean(cell, 0)
-
-
-def cytoplasm_red_green(cell: Framed) -> float:
-    """Mean a* of the cytoplasm: positive towards red."""
-    return _cytoplasm_mean(cell, 1)
-
-
-def cytoplasm_yellow_blue(cell: Framed) -> float:
-    """Mean b* of the cytoplasm: negative towards blue."""
-    return _cytoplasm_mean(cell, 2)
-
-
-def cytoplasm_deviation(cell: Framed) -> float:
-    """Standard deviation of L* in the cytoplasm."""
-    return float(cell.lab[cell.cytoplasm][:, 0].std()) if cell.has_cytoplasm else float("nan")
+def cytoplasm_yellowness(cell: Framed) -> float:
+    """Natural logarithm of the density of blue over that of red in the cytoplasm, less the same of the nucleus."""
+    return _balance(cell, BLUE)
 
 
 def granularity(cell: Framed) -> float:
-    """Root mean square, over the cytoplasm, of the lightness less its Gaussian blur of 1.5 pixels."""
-    return float(np.sqrt((cell.detail[cell.cytoplasm] ** 2).mean())) if cell.has_cytoplasm else float("nan")
+    """Natural logarithm of the standard deviation of fine green density in the cytoplasm over the nucleus's density."""
+    return _log_share(cell.detail(cell.cytoplasm).std(), cell.nucleus_green) if cell.has_cytoplasm else float("nan")
 
 
-def red_share(cell: Framed) -> float:
-    """Share of the cytoplasm with a hue of -40 to 75 degrees in CIELAB (pink to orange) and a chroma of 8 or more."""
-    return cell.hue_share(*RED_HUES)
-
-
-def blue_share(cell: Framed) -> float:
-    """Share of the cytoplasm with a hue of 230 to 295 degrees in CIELAB (blue) and a chroma of 8 or more."""
-    return cell.hue_share(*BLUE_HUES)
-
-
-def purple_share(cell: Framed) -> float:
-    """Share of the cytoplasm with a hue of 295 to 320 degrees in CIELAB (purple) and a chroma of 8 or more."""
-    return cell.hue_share(*PURPLE_HUES)
-
-
-def vacuoles(cell: Framed) -> float:
-    """Count of spots in the cytoplasm up to 9 pixels wide, 4 or more in area, and brighter than around by 8 L* or more."""
+def granule_redness(cell: Framed) -> float:
+    """90th percentile, over the cytoplasm, of the density of green less that of red, over the nucleus's green density."""
     if not cell.has_cytoplasm:
         return float("nan")
-    spots = (white_tophat(cell.lab[..., 0], disk(5)) >= 8.0) & cell.cytoplasm
-    return float(sum(one.area >= 4 for one in regionprops(label(spots))))
+    green, red = (cell.density[..., colour][cell.cytoplasm] for colour in (GREEN, RED))
+    return float(np.quantile(green - red, 0.9) / cell.nucleus_green)
 
 
-def _roundness(mask: BoolArray) -> float:
-    return float(4 * np.pi * mask.sum() / max(perimeter(mask), 1.0) ** 2)
+def vacuolation(cell: Framed) -> float:
+    """How much lighter than around the lightest 2 % of the cytoplasm are in fine green density, over the nucleus's density."""
+    return (
+        float(-np.quantile(cell.detail(cell.cytoplasm), 0.02) / cell.nucleus_green)
+        if cell.has_cytoplasm
+        else float("nan")
+    )
 
 
-def _cytoplasm_mean(cell: Framed, channel: int) -> float:
-    return float(cell.lab[cell.cytoplasm][:, channel].mean()) if cell.has_cytoplasm else float("nan")
+def _balance(cell: Framed, colour: int) -> float:
+    ratios = [
+        np.log((one[colour] + FAINT) / (one[RED] + FAINT)) for one in (cell.cytoplasm_colour, cell.nucleus_colour)
+    ]
+    return float(ratios[0] - ratios[1])
+
+
+def _log_share(deviation: float, density: float) -> float:
+    return float(np.log(deviation / density + 0.01))
 
 
 _UNITS: dict[str, tuple[Callable[[Framed], float], ...]] = {
@@ -261,21 +241,18 @@ _UNITS: dict[str, tuple[Callable[[Framed], float], ...]] = {
         nuclear_cytoplasmic_ratio,
         nucleus_solidity,
         nucleus_eccentricity,
-        nucleus_roundness,
-        nucleus_roughness,
         nucleus_width,
-        nucleus_offset,
-        cell_roundness,
-        cell_solidity,
-        chromatin_homogeneity,
-        red_share,
-        blue_share,
-        purple_share,
+        nucleus_spread,
+        nucleus_indentation,
+        chromatin_texture,
+        cytoplasm_density,
+        cytoplasm_redness,
+        cytoplasm_yellowness,
+        granularity,
+        granule_redness,
+        vacuolation,
     ),
-    "{counts}": (nucleus_lobes, nucleus_parts, vacuoles),
-    "{L*}": (chromatin_lightness, chromatin_deviation, cytoplasm_lightness, cytoplasm_deviation, granularity),
-    "{a*}": (chromatin_red_green, cytoplasm_red_green),
-    "{b*}": (chromatin_yellow_blue, cytoplasm_yellow_blue),
+    "{counts}": (nucleus_lobes,),
 }
 MEASUREMENTS = tuple(Measurement(unit, take) for unit, takers in _UNITS.items() for take in takers)
 NAMES = tuple(one.name for one in MEASUREMENTS)

@@ -33,7 +33,7 @@ def cell(lobes: int, number: int) -> np.ndarray:
     """Draw a cell (110, 110, 3) of one or two lobes, its size by number."""
     y, x = np.mgrid[0:110, 0:110] - 54.5
     image = np.broadcast_to([0.97, 0.93, 0.88], (110, 110, 3)).copy()
-    image[np.hypot(x, y) <= 32 + number % 5] = (0.86, 0.66, 0.70)
+    image[np.hypot(x, y) <= 30 + 2 * (number % 5)] = (0.86, 0.66, 0.70)
     centres = ((0.0, 0.0),) if lobes == 1 else ((-12.0, 0.0), (12.0, 0.0))
     for centre_x, centre_y in centres:
         image[np.hypot(x - centre_x, y - centre_y) <= (18 if lobes == 1 else 11) + number % 3 * 0.5] = (0.3, 0.2, 0.5)
@@ -85,7 +85,7 @@ def test_a_folder_that_is_not_what_it_records_is_refused(damage: str, tmp_path: 
     folder = Path(shutil.copytree(encoder_folder(MEASURING[0]).path, tmp_path / "own"))
     if damage == "edited":
         config = (folder / "encoder.json").read_text(encoding="utf-8")
-        (folder / "encoder.json").write_text(config.replace('"reach": 2.8', '"reach": 2.9'), encoding="utf-8")
+        (folder / "encoder.json").write_text(config.replace('"reach": 2.6', '"reach": 2.9'), encoding="utf-8")
     elif damage == "without card":
         (folder / "card.md").unlink()
     with pytest.raises(OslerError) as caught:
@@ -119,7 +119,7 @@ def test_the_logistic_scorer_reads_concepts_from_measurements_unchanged(
     features = encoder.encode(cells)
     x = standardise(features.pooled, ["site"] * len(cells))
     truth = np.array([[number % 2, number % 5 > 2] for number in range(len(cells))])
-    fits = [LogisticRegression(C=10).fit(x[:16], truth[:16, column]) for column in (0, 1)]
+    fits = [LogisticRegression(C=10, max_iter=1000).fit(x[:16], truth[:16, column]) for column in (0, 1)]
     weights, intercept = np.vstack([one.coef_ for one in fits]), np.concatenate([one.intercept_ for one in fits])
     scorer = LogisticScorer(bank.ids, weights, intercept, normalised=False)
     state = scorer.score(replace(features, pooled=x), bank)
