@@ -21,6 +21,7 @@ from osler_contracts.errors import OslerError
 from osler_knowledge.bank import ConceptBank
 from osler_training.fit.calibration import fit_temperature
 from osler_training.fit.grounding import Grounding, GroundingRule, fit_grounding
+from osler_training.fit.group_head import fit_group_head
 from osler_training.fit.prior_head import HeadRule, fit_head
 from osler_training.fit.problem import Cohort, Problem, Reference
 from osler_training.fit.text_space import Part, standardised, text_grounding
@@ -44,9 +45,15 @@ class ConceptRule:
 
 @dataclass(frozen=True)
 class BottleneckRule(ConceptRule):
-    """How a bottleneck is fitted."""
+    """How a bottleneck is fitted.
+
+    Attributes:
+        head: How the head is.
+        group_dro: Whether it is fitted for the group of studies that fares worst, where groups are known.
+    """
 
     head: HeadRule = field(default_factory=HeadRule)
+    group_dro: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,11 +99,17 @@ def fit_bottleneck(problem: Problem, rule: BottleneckRule, *, seed: int, site: s
     nothing on them.
 
     Raises:
-        OslerError: `nothing-eligible` where no concept can be grounded, `part-missing` where the encoder has no text space.
+        OslerError: `nothing-eligible` where no concept can be grounded, `part-missing` where the encoder has no text space or
+            the studies have no groups.
     """
     concepts = fit_concepts(problem, rule, seed=seed)
-    head = fit_head(concepts.train, problem.train.y, concepts.bank.prior_matrix(problem.classes), rule.head)
-    return concluded(problem, concepts, head.W, head.b, seed=seed, site=site)
+    prior, record = concepts.bank.prior_matrix(problem.classes), {}
+    if rule.group_dro:
+        head, found = fit_group_head(concepts.train, problem.train, prior, rule.head)
+        record = found.record()
+    else:
+        head = fit_head(concepts.train, problem.train.y, prior, rule.head)
+    return concluded(problem, concepts, head.W, head.b, record, seed=seed, site=site)
 
 
 def fit_concepts(problem: Problem, rule: ConceptRule, *, seed: int) -> Concepts:
