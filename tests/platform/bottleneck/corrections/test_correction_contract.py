@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -202,8 +203,13 @@ def test_without_corrections_a_site_is_predicted_as_any_image(
 
 def test_the_digest_covers_corrections_where_there_are_any(corrected: Pipeline):
     plain = replace(corrected, corrections=())
-    # Written by the code that knew no corrections: patches name models by it.
-    assert plain.digest == replace(plain).digest
+    # As it was before there were corrections: site patches name models by it.
+    parts: dict[str, Any] = {"encoder": plain.encoder_digest, "bank": plain.bank.digest, "classes": plain.classes}
+    for name, part in (("scorer", plain.scorer), ("head", plain.head)):
+        tensors, record = part.to_artefact()
+        hashes = {key: [str(one.dtype), one.shape, sha256(one.tobytes()).hexdigest()] for key, one in tensors.items()}
+        parts[name] = {"kind": type(part).__module__.rpartition(".")[2], "record": record, "tensors": hashes}
+    assert plain.digest == sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     digests = {
         one.digest
         for one in (
@@ -231,6 +237,12 @@ def test_a_model_keeps_its_corrections_on_the_disk(corrected: Pipeline, tmp_path
     np.testing.assert_array_equal(
         back.predict_site(images, corrected.measure_site(images)).logits, back.predict_site(images).logits
     )
+
+
+def test_a_model_without_corrections_is_written_as_ever(corrected: Pipeline, tmp_path: Any):
+    folder = save_bottleneck(replace(corrected, corrections=()), tmp_path / "model", card="# A model\n")
+    assert "corrections" not in json.loads((folder / "bottleneck.json").read_text())
+    assert load_bottleneck(folder).corrections == ()
 
 
 def test_a_model_whose_correction_nobody_knows_is_refused(corrected: Pipeline, tmp_path: Any):
