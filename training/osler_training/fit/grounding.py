@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.svm import SVC
 
 from osler.bottleneck.records import Array
+from osler_training.evaluate.metrics import binary_auroc
+from osler_training.fit.logistic import Direction, fit_logistic
 
 FOLDS = 5
 
@@ -129,8 +127,8 @@ def fit_grounding(
         fits.append(fit)
         if model is not None:
             ids.append(concept)
-            vectors.append(model.coef_[0])
-            intercepts.append(model.intercept_[0])
+            vectors.append(model.w)
+            intercepts.append(model.b)
     fits.sort(key=lambda fit: (bool(fit.skipped), -fit.accuracy if not fit.skipped else 0.0, fit.concept))
     D = x.shape[1]
     grounding = Grounding(tuple(ids), np.array(vectors).reshape(-1, D), np.array(intercepts), tuple(fits))
@@ -139,7 +137,7 @@ def fit_grounding(
 
 def _fit_one(
     concept: str, x: Array, label: Array, group: NDArray[np.intp], rule: GroundingRule, rng: np.random.Generator
-) -> tuple[ConceptFit, LogisticRegression | SVC | None]:
+) -> tuple[ConceptFit, Direction | None]:
     answered = rng.permutation(np.flatnonzero(~np.isnan(label)))[: rule.scanned]
     sides = [answered[label[answered] == value] for value in (0, 1)]
     record = ConceptFit(concept, positives=len(sides[1]), negatives=len(sides[0]))
@@ -160,29 +158,33 @@ def _fit_one(
         return replace(record, skipped="too few left to choose a strength on"), None
     train = np.concatenate([side[:size] for side in free])
     model = _linear(x[train], label[train].astype(int), group[train], rule)
-    accuracy = float(model.score(x[test], label[test].astype(int)))
-    auroc = float(roc_auc_score(label[test], model.decision_function(x[test])))
-    return replace(record, held_out=len(test), accuracy=accuracy, auroc=auroc, C=model.C), model
+    truth = label[test].astype(int)
+    auroc = float(binary_auroc(truth, model.decision(x[test]), np.ones((1, len(test))))[0])
+    return replace(record, held_out=len(test), accuracy=model.accuracy(x[test], truth), auroc=auroc, C=model.C), model
 
 
-def _linear(x: Array, y: NDArray[np.int_], group: NDArray[np.intp], rule: GroundingRule) -> LogisticRegression | SVC:
-    Cs = rule.Cs
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
-        if len(Cs) > 1:
-            folds = StratifiedGroupKFold(FOLDS).split(x, y, group)
-            losses = [[_held_out_loss(x, y, fold, rule, C) for C in Cs] for fold in folds]
-            Cs = (Cs[int(np.mean(losses, axis=0).argmin())],)
-        return _classifier(rule, Cs[0]).fit(x, y)
+def _linear(x: Array, y: NDArray[np.int_], group: NDArray[np.intp], rule: GroundingRule) -> Direction:
+    C = rule.Cs[0]
+    if len(rule.Cs) > 1:
+        folds = StratifiedGroupKFold(FOLDS).split(x, y, group)
+        losses = np.mean([_held_out_losses(x, y, fold, rule) for fold in folds], axis=0)
+        C = rule.Cs[int(losses.argmin())]
+    return _fitted(x, y, rule, C, None)
 
 
-def _held_out_loss(x: Array, y: NDArray[np.int_], fold: tuple[Any, Any], rule: GroundingRule, C: float) -> float:
+def _held_out_losses(x: Array, y: NDArray[np.int_], fold: tuple[Any, Any], rule: GroundingRule) -> list[float]:
+    """Return the loss with each strength outside the fold, each fit starting from the one before."""
     inside, outside = fold
-    model = _classifier(rule, C).fit(x[inside], y[inside])
+    losses, model = [], None
+    for C in rule.Cs:
+        model = _fitted(x[inside], y[inside], rule, C, model)
+        seen, truth = x[outside], y[outside]
+        losses.append(1 - model.accuracy(seen, truth) if rule.classifier == "svm" else model.cross_entropy(seen, truth))
+    return losses
+
+
+def _fitted(x: Array, y: NDArray[np.int_], rule: GroundingRule, C: float, start: Direction | None) -> Direction:
     if rule.classifier == "svm":
-        return 1.0 - float(model.score(x[outside], y[outside]))
-    return float(log_loss(y[outside], model.predict_proba(x[outside]), labels=[0, 1]))
-
-
-def _classifier(rule: GroundingRule, C: float) -> LogisticRegression | SVC:
-    return SVC(kernel="linear", C=C) if rule.classifier == "svm" else LogisticRegression(C=C, max_iter=1000)
+        machine = SVC(kernel="linear", C=C).fit(x, y)
+        return Direction(np.asarray(machine.coef_[0], float), float(machine.intercept_[0]), C)
+    return fit_logistic(x, y, C, start)
