@@ -27,7 +27,7 @@ def _cell(draw: np.random.Generator, side: int = 72) -> np.ndarray:
     return np.asarray(np.clip(light + draw.normal(0, 0.004, light.shape), 0.02, 0.98))
 
 
-def _smears(seed: int, count: int = 6) -> list[np.ndarray]:
+def _smears(seed: int, count: int = 4) -> list[np.ndarray]:
     """Draw smears; those of another seed are of another size, light and contrast."""
     draw = np.random.default_rng(seed)
     side, light = int(draw.integers(64, 90)), draw.uniform(0.8, 1.0, 3)

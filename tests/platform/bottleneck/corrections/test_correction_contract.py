@@ -32,7 +32,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "coral": [{}, {"shrinkage": 0.1}],
     "image_moments": [{}, {"transfer": "quantiles"}],
     "stain_matching": [{}, {"white": "fixed"}],
-    "object_scale": [{}, {"segmenter": "white_cell"}],
+    "object_scale": [{}],
     "prior_shift": [{}],
 }
 EVERY = [(name, options) for name in correction_names() for options in OPTIONS.get(name, [{}])]
@@ -77,7 +77,7 @@ def test_statistics_of_the_source_leave_any_batch_as_it_is(correction: Correctio
     same_batch(correction.match(other, reference, reference), other, 1 / 255 if correction.stage == "image" else 1e-6)
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 99))
 def test_the_order_of_a_batch_is_nothing(fitted: FittedCorrection, seed: int, draw_batch: DrawBatch):
     batch = draw_batch(fitted.stage, seed)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.draw import disk
 
-from osler.bottleneck.corrections.object_scale import SEGMENTERS, ObjectScale, rescaled
+from osler.bottleneck.corrections.object_scale import ObjectScale, rescaled
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
@@ -70,7 +70,17 @@ def test_cells_and_nuclei_differ(draw_images: DrawImages):
         float(ObjectScale(name).measure(draw_images(0))["diameter"]) for name in ("white_cell", "white_cell_nucleus")
     ]
     assert sizes[0] > 1.2 * sizes[1]
-    assert set(SEGMENTERS) >= {"white_cell", "white_cell_nucleus"}
+
+
+def test_a_lesion_is_found_on_skin():
+    skin, brown = np.array([0.85, 0.65, 0.55]), np.array([0.35, 0.2, 0.15])
+    image = skin + (disc(96, 40)[..., None] > 0.5) * (brown - skin)
+    image = np.clip(image + np.random.default_rng(0).normal(0, 0.01, image.shape), 0, 1)
+    one = ObjectScale("lesion")
+    assert float(one.measure([image])["diameter"]) == pytest.approx(40, rel=0.15)
+    with pytest.raises(OslerError) as caught:
+        one.measure([np.clip(np.tile(skin, (96, 96, 1)), 0, 1)])
+    assert caught.value.code is Code.NOTHING_ELIGIBLE
 
 
 def test_what_shows_no_object_counts_for_nothing(draw_images: DrawImages):
