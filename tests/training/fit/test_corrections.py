@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from osler.bottleneck.correction import site_statistics, through_stage
+from osler.bottleneck.correction import FittedCorrection, site_statistics, through_stage
 from osler.bottleneck.records import Array, Features
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_training.fit.corrections import at_site, corrected, corrected_probabilities
+from osler_training.fit.corrections import at_site, corrected, corrected_probabilities, with_corrections
+from osler_training.fit.methods import fit_method
 
 BOTH: list[tuple[str, Mapping[str, Any]]] = [("feature_moments", {"kappa": 0}), ("image_moments", {"kappa": 0})]
 
@@ -111,6 +112,17 @@ def test_probabilities_wait_for_the_head():
     with pytest.raises(OslerError) as caught:
         corrected_probabilities(prob, fitted)
     assert caught.value.code is Code.MODEL_INVALID
+
+
+def test_a_fitted_pipeline_corrects_as_its_features_were(planted: Callable[..., Any]):
+    problem = planted(2).problem
+    pipeline = fit_method("bottleneck_prior", problem, {}, seed=0).pipeline  # type: ignore[attr-defined]
+    moments = FittedCorrection.at_source("feature_moments", problem.train.features)
+    both = with_corrections(pipeline, [FittedCorrection("prior_shift", {}), moments])
+    assert both.digest != pipeline.digest
+    shares = np.bincount(problem.train.y) / len(problem.train)
+    np.testing.assert_allclose(both.corrections[0].reference["prior"], shares)
+    assert both.corrections[1] is moments
 
 
 def test_what_does_not_belong_together_is_refused():

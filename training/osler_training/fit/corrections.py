@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from osler.bottleneck.correction import FittedCorrection, SiteStatistics, site_statistics, through_stage
 from osler.bottleneck.corrections import parse_correction
 from osler.bottleneck.feature_cache import FeatureCache, image_key, stacked
+from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.protocols import Encoder, Statistics
 from osler.bottleneck.records import Array, Features
 from osler.bottleneck.site_images import LazyImages
@@ -110,6 +111,14 @@ def corrected_probabilities(
 def with_class_prior(fitted: Sequence[FittedCorrection], class_prior: Array) -> list[FittedCorrection]:
     """Return the corrections, those of probabilities with the shares of the classes (K,) at the source."""
     return [replace(one, reference={"prior": class_prior}) if one.stage == "probability" else one for one in fitted]
+
+
+def with_corrections(pipeline: Pipeline, fitted: Sequence[FittedCorrection]) -> Pipeline:
+    """Return a fitted pipeline that corrects sites as its features were; the shares of its classes are those it was fitted on.
+
+    The pipeline must have been fitted on the features that `corrected` gave for the source. It has another digest.
+    """
+    return replace(pipeline, corrections=tuple(with_class_prior(fitted, pipeline.source.class_prior)))
 
 
 def _at_source(
