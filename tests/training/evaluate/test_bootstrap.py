@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from osler_training.evaluate.bootstrap import average, estimate, gap, patient_weights
-from osler_training.evaluate.metrics import accuracy
+from osler_training.evaluate.metrics import accuracy, ece
 from osler_training.evaluate.shift import Predicted, shift_record
 
 
@@ -83,3 +83,18 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         low, high = estimate(accuracy, y, prob, weights).ci
         covered += low <= 0.7 <= high
     assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_an_interval_of_an_error_surrounds_it_once_centred() -> None:
+    draw = np.random.default_rng(0)
+    p = draw.uniform(0.5, 1, 150)
+    y = (draw.random(150) > p).astype(int)
+    weights = patient_weights([str(i) for i in range(150)], seed=0, replicates=400)
+    found = estimate(ece, y, np.stack([p, 1 - p], axis=1), weights)
+    assert found.replicates.mean() > found.value + 0.01  # noise pushes the error up
+    low, high = found.centred.ci
+    assert low < found.value < high
+    assert found.centred.value == found.value
+    assert high - low == pytest.approx(found.ci[1] - found.ci[0])
+    never = estimate(ece, np.array([0, 1] * 10), np.eye(2)[[0, 1] * 10], np.ones((5, 20))).centred
+    assert never.ci == (0, 0)

@@ -24,7 +24,8 @@ def test_every_figure_has_an_interval_around_it(make_records: Callable[..., Reco
     for name, one in found.items():
         assert one["ci_low"] <= one["ci_high"], name
         assert one["n"] == len(records) or name.startswith("worst_group"), name
-    assert found["accuracy"]["ci_low"] < found["accuracy"]["value"] < found["accuracy"]["ci_high"]
+        if not name.startswith("worst"):  # a lowest of several is lower still when drawn anew
+            assert one["ci_low"] < one["value"] < one["ci_high"], name
 
 
 def test_figures_are_those_of_the_plain_bootstrap(
@@ -38,7 +39,8 @@ def test_figures_are_those_of_the_plain_bootstrap(
         found = estimates(records, list(METRICS), seed=5, replicates=60)
         for name, one in wanted.items():
             assert found[name].value == pytest.approx(one.value)
-            np.testing.assert_allclose(found[name].replicates, one.replicates)
+            wanted_draws = one.centred if name == "ece" else one
+            np.testing.assert_allclose(found[name].replicates, wanted_draws.replicates)
 
 
 def test_identical_predictors_do_not_differ_and_a_better_one_does(make_records: Callable[..., Records]) -> None:

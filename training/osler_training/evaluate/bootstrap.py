@@ -34,6 +34,17 @@ class Estimate:
         low, high = np.nanquantile(self.replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return float(low), float(high)
 
+    @property
+    def centred(self) -> Estimate:
+        """The same with its replicates moved so that their mean is the value, none below zero.
+
+        For errors that noise pushes up (calibration errors, norms of differences): a draw has more noise than the sample, and
+        its replicates would lie beside the value that they are to surround.
+        """
+        if np.isnan(self.replicates).all():
+            return self
+        return Estimate(self.value, np.maximum(self.replicates - np.nanmean(self.replicates) + self.value, 0))
+
     def minus(self, other: Estimate) -> Estimate:
         """Return the difference; paired where both were drawn with the same weights."""
         return Estimate(self.value - other.value, self.replicates - other.replicates)
@@ -79,7 +90,7 @@ def average(first: Estimate, second: Estimate) -> Estimate:
 
 
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:
-    """Return the mean over tasks, whose patients are drawn independently of each other."""
+    """Return the mean of figures, replicate by replicate: of paired ones, or of tasks with patients of their own."""
     return Estimate(
         float(np.mean([one.value for one in estimates])), np.mean([one.replicates for one in estimates], axis=0)
     )

@@ -112,7 +112,8 @@ def drawn(records: Records, metrics: Sequence[str] | None, weights: Array) -> di
         chunks = [one(records, part) for part in parts]
         for name, (_, n) in chunks[0].items():
             every = np.concatenate([chunk[name][0] for chunk in chunks])
-            found[name] = (Estimate(float(every[0]), every[1:]), n)
+            figure = Estimate(float(every[0]), every[1:])
+            found[name] = (figure.centred if name.partition("/")[0].endswith("ece") else figure, n)
     return found
 
 

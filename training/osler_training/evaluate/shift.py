@@ -78,15 +78,15 @@ def shift_record(method: str, source: Predicted, target: Predicted, *, seed: int
     """Summarise a method by its predictions on both test sets."""
     four = shift_estimates(source, target, seed=seed)
     more = {
-        domain: {name: _cell(predicted.estimate(metric, seed=2 * seed + i)) for name, metric in METRICS.items()}
+        domain: {name: _cell(name, predicted.estimate(metric, seed=2 * seed + i)) for name, metric in METRICS.items()}
         for i, (domain, predicted) in enumerate((("id", source), ("ood", target)))
     }
     values = {name: one.value for name, one in four.items()}
     return ShiftRecord(method, **values, ci={name: one.ci for name, one in four.items()}, more=more)
 
 
-def _cell(one: Estimate) -> dict[str, Any]:
-    return {"value": one.value, "ci": list(one.ci)}
+def _cell(name: str, one: Estimate) -> dict[str, Any]:
+    return {"value": one.value, "ci": list((one.centred if name == "ece" else one).ci)}
 
 
 def shift_table(
