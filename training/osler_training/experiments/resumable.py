@@ -20,7 +20,8 @@ from osler_contracts.errors import OslerError
 RECIPE = "recipe.json"
 # Sums depend on how many threads share them, so that a cell is computed by one, whatever the machine offers.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-T, R = TypeVar("T"), TypeVar("R")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 def claim(folder: Path, digest: str, recipe: Mapping[str, Any], *, resume: bool) -> None:
@@ -57,7 +58,7 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def in_parallel(run: Callable[[T], R], tasks: Iterable[T], workers: int) -> Iterator[R]:
+def in_parallel(run: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
     """Yield what `run` returns of each task, as they are finished, from processes of one thread each.
 
     A process of its own is used for one worker too: the same arithmetic gives the same bits whatever the number.
