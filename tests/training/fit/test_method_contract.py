@@ -35,7 +35,7 @@ ON_PIXELS = ("fine_tuned_cnn", "fine_tuned_densenet", "fine_tuned_vit")
 # What the planted encoder cannot give: `test_methods` fits these with a network of open_clip.
 REFUSED = {"fine_tuned_encoder": Code.MODEL_INVALID}
 # How far probabilities may move with the bank's order, where the start of a training is drawn by a concept's place.
-LOOSE = {"spatial": 0.1}
+LOOSE: dict[str, float] = {}
 ALONE_REFUSED = {"permuted_concepts": Code.USAGE}  # one concept cannot be exchanged
 
 METHODS = [name for name in method_names() if name not in REFUSED]

@@ -51,6 +51,7 @@ class SpatialRule:
 
     Attributes:
         attention: `query` (M10), `own` or `uniform`, as `SpatialScorer` says.
+        centred: Whether the mean map of the reference is taken off, place by place.
         layer_norm: Whether maps and values are normalised over the concepts (M10).
         weights: Of the losses.
         concept_loss: `cross_entropy`, both answers of a concept weighing alike; or `absolute`, the source's
@@ -64,6 +65,7 @@ class SpatialRule:
     """
 
     attention: Attention = "own"
+    centred: bool = True
     layer_norm: bool = False
     weights: LossWeights = field(default_factory=LossWeights)
     concept_loss: Literal["cross_entropy", "absolute"] = "cross_entropy"
@@ -86,17 +88,19 @@ class FittedMaps:
 class MapNetwork(nn.Module):
     """What `SpatialScorer` computes, with gradients."""
 
-    def __init__(self, width: int, concepts: int, classes: int, rule: SpatialRule, draw: torch.Generator) -> None:
+    def __init__(self, width: int, concepts: int, classes: int, rule: SpatialRule) -> None:
         super().__init__()
 
-        def drawn(*shape: int, scale: float) -> nn.Parameter:
-            return nn.Parameter(torch.randn(*shape, generator=draw) * scale)
+        def zeros(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.zeros(*shape))
 
         self.rule = rule
-        self.weights, self.intercept = drawn(concepts, width, scale=0.01), nn.Parameter(torch.zeros(concepts))
-        self.query, self.key = (drawn(concepts, concepts, scale=concepts**-0.5) for _ in range(2))
-        self.sharpness = nn.Parameter(torch.zeros(concepts))
-        self.gain, self.shift = nn.Parameter(torch.ones(concepts)), nn.Parameter(torch.zeros(concepts))
+        # Each concept has its own labels: nothing is alike that a random start would have to tell apart, and with none the
+        # order of the bank changes nothing.
+        self.weights, self.intercept = zeros(concepts, width), zeros(concepts)
+        self.query, self.key = (nn.Parameter(torch.eye(concepts)) for _ in range(2))
+        self.sharpness, self.shift = zeros(concepts), zeros(concepts)
+        self.gain = nn.Parameter(torch.ones(concepts))
         self.head = nn.Linear(concepts, classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -148,10 +152,11 @@ def fit_maps(
             "Give more studies with concept labels, or lower `least`.",
         )
     taught, studies = (_inputs(one) for one in (reference.features.rows(~held), train.features))
-    mean, std = taught.tokens.mean((0, 1)), taught.tokens.std((0, 1)).clamp_min(1e-6)
+    mean = taught.tokens.mean(0) if rule.centred else taught.tokens.mean((0, 1))[None]
+    std = (taught.tokens - mean).square().mean((0, 1)).sqrt().clamp_min(1e-6)
     labels = torch.from_numpy(np.asarray(reference.concepts[~held][:, kept], np.float32))
     draw = torch.Generator().manual_seed(seed)
-    network = MapNetwork(len(mean), len(kept), classes, rule, draw)
+    network = MapNetwork(len(std), len(kept), classes, rule)
     y = torch.from_numpy(np.asarray(train.y)).long()
     _train(network, taught.scaled(mean, std), labels, studies.scaled(mean, std), y, draw)
     scorer = _folded(network, tuple(bank.ids[c] for c in kept), mean, std)
@@ -164,7 +169,7 @@ class _Inputs:
     query: Tensor
 
     def scaled(self, mean: Tensor, std: Tensor) -> _Inputs:
-        return _Inputs((self.tokens - mean) / std, (self.query - mean) / std)
+        return _Inputs((self.tokens - mean) / std, (self.query - mean.mean(0)) / std)
 
 
 def _inputs(features: Features) -> _Inputs:
@@ -244,7 +249,8 @@ def _folded(network: MapNetwork, ids: tuple[str, ...], mean: Tensor, std: Tensor
     """Return the scorer on raw tokens; its percentiles are for `with_percentiles`."""
     arrays = {name: value.detach().double() for name, value in network.named_parameters()}
     weights = arrays["weights"] / std.double()
-    intercept = arrays["intercept"] - weights @ mean.double()
+    intercept = arrays["intercept"] - weights @ mean.double().mean(0)
+    places = (mean - mean.mean(0)).double() @ weights.T
     rule = network.rule
     wanted = {"query": ["query", "key"], "own": ["sharpness"], "uniform": []}[rule.attention]
     wanted += ["gain", "shift"] if rule.layer_norm else []
@@ -256,6 +262,8 @@ def _folded(network: MapNetwork, ids: tuple[str, ...], mean: Tensor, std: Tensor
         attention="uniform",
     )
     extra: dict[str, Any] = {name: arrays[name].numpy() for name in wanted}
+    if rule.centred:
+        extra["places"] = places.numpy()
     return replace(scorer, attention=rule.attention, layer_norm=rule.layer_norm, **extra)
 
 

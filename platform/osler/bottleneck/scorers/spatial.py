@@ -20,7 +20,7 @@ from osler_knowledge.bank import ConceptBank
 ATTENTIONS = ("query", "own", "uniform")
 # What an attention needs, and how many axes of length C each array has.
 _EXTRA = {"query": {"query": 2, "key": 2}, "own": {"sharpness": 1}}
-_ARRAYS = ("weights", "intercept", "percentiles", "query", "key", "sharpness", "gain", "shift")
+_ARRAYS = ("weights", "intercept", "percentiles", "query", "key", "sharpness", "places", "gain", "shift")
 _FINITE, _EPSILON = 1e-6, 1e-5
 
 
@@ -36,6 +36,9 @@ class SpatialScorer:
       lesion need not win the attention of all concepts to be seen;
     - `uniform`: the mean.
 
+    With `places`, what each place of the grid shows on average at the source is taken off its map first: a heart is bright
+    in every film, and only what is brighter than usual there is evidence.
+
     With `layer_norm`, maps and pooled values are normalised over the concepts as in M10, here inside the scorer, so that a
     linear head's contributions stay additive; a concept's value then depends on the others'.
 
@@ -49,6 +52,7 @@ class SpatialScorer:
         query: W_q (C, C), of attention `query`.
         key: W_k (C, C), of attention `query`.
         sharpness: (C,), of attention `own`.
+        places: Mean map (N, C) at the source, or None; then only images of that grid can be scored.
         gain: (C,), what maps are multiplied by once normalised.
         shift: (C,), what is then added.
         layer_norm: Whether maps and values are normalised over the concepts; needs two concepts.
@@ -63,6 +67,7 @@ class SpatialScorer:
     query: Array | None = None
     key: Array | None = None
     sharpness: Array | None = None
+    places: Array | None = None
     gain: Array | None = None
     shift: Array | None = None
     layer_norm: bool = False
@@ -124,6 +129,14 @@ class SpatialScorer:
         """Return maps and attention (B, N, C), in the scorer's own order."""
         tokens, query = token_inputs(features, normalised=self.normalised)
         maps: Array = tokens @ self.weights.T + self.intercept
+        if self.places is not None:
+            if self.places.shape != maps.shape[1:]:
+                raise OslerError(
+                    Code.MODEL_INVALID,
+                    f"The model knows {len(self.places)} places, these features have {maps.shape[1]}.",
+                    "Encode with the encoder and the image size that the model was fitted with.",
+                )
+            maps = maps - self.places
         if self.gain is not None and self.shift is not None:
             maps = _over_concepts(maps) * self.gain + self.shift
         if self.attention == "own" and self.sharpness is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from osler.bottleneck.heads.linear import LinearHead
 from osler_training.fit.bottleneck import BottleneckClassifier, assemble
 from osler_training.fit.grounding import Grounding
-from osler_training.fit.prior_head import HeadRule, fit_head
+from osler_training.fit.prior_head import PlainHeadRule, fit_head
 from osler_training.fit.problem import Problem
 from osler_training.fit.spatial import SpatialRule, fit_maps, with_percentiles
 
@@ -18,7 +18,7 @@ NEEDS_TOKENS = True
 class Options(SpatialRule):
     """How it is fitted; the head is refitted by a deterministic solver when the maps are done."""
 
-    head: HeadRule = field(default_factory=lambda: HeadRule(strength=0.0))
+    head: PlainHeadRule = field(default_factory=PlainHeadRule)
 
 
 def fit(problem: Problem, options: Options, *, seed: int) -> BottleneckClassifier:
