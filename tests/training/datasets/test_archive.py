@@ -17,11 +17,11 @@ from osler_contracts.errors import OslerError
 from osler_training.datasets import open_dataset
 
 ROWS = [
-    ("7", "PA", "F", "36", "sick", "train", "s1"),
-    ("7", "AP", "F", "36", "", "val", "s2"),
-    ("", "LL", "M", "50", "well", "test", ""),
+    ("7", "PA", "F", "36", "sick", "train", "s1", "1"),
+    ("7", "AP", "F", "36", "", "val", "s2", "0"),
+    ("", "LL", "M", "50", "well", "test", "", ""),
 ]
-HEADER = "image,patient_id,view,sex,age,label,split_hint,scanner"
+HEADER = "image,patient_id,view,sex,age,label,split_hint,scanner,concept_halo"
 
 
 def ingested(folder: Path, kind: str, contract: str) -> Workspace:
@@ -69,6 +69,10 @@ def test_colour_images_come_with_their_labels(tmp_path: Path) -> None:
         values = images.load(row)
         assert (values.shape, values.dtype) == ((150, 140, 3), np.float32)
         assert 0 <= values.min() < values.max() <= 1
+    assert images.concepts.columns.tolist() == ["halo"]
+    seen = dict(zip(images.table["part"], images.concepts["halo"], strict=True))
+    assert (seen["train"], seen["val"], np.isnan(seen["test"])) == (1, 0, True)
+    assert "concept_halo" not in images.table
     assert images.findings.loc[images.table["label"] == "", "sick"].isna().all()
     labelled = open_dataset("archive", workspace.root, site="north", labelled=True)
     assert (len(labelled), labelled.left_out) == (2, {"unlabelled": 1})

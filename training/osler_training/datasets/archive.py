@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,6 +22,7 @@ from osler_training.datasets.tables import sex_of, years
 SUMMARY = "an ingested site of a workspace"
 RADIOGRAPHS = frozenset({"CR", "DX", "DR", "RG"})
 NOT_FRONTAL = "not-frontal"
+CONCEPT = "concept_"  # a label with this prefix says whether the concept is there: 1, 0, or nothing
 
 
 def read(
@@ -35,8 +38,8 @@ def read(
 ) -> Images:
     """Read a site.
 
-    Labels are the columns of the table that `osler ingest --labels` took (`osler dicomize` writes one); those without a
-    meaning here are attributes. A study gives its frontal image where it has one, else its earliest image that is no
+    Labels are the columns of the table that `osler ingest --labels` took (`osler dicomize` writes one); `concept_ID` is what
+    annotators saw of that concept, and those without a meaning here are attributes. A study gives its frontal image where it has one, else its earliest image that is no
     radiograph; a study of radiographs of which none is frontal is left out and counted. Sex and age come from labels, else
     from the header, which has them where they were retained (`--retain patient-characteristics`). The archive gives a study
     whose patient is not known a pseudonym of its own and does not say so: `patient_known` is True throughout.
@@ -78,7 +81,7 @@ def read(
     classes = sorted(set(table["label"]) - {""})
     return Images(
         table=table,
-        concepts=pd.DataFrame(index=table.index),
+        concepts=_concepts([study for study, _ in chosen], table.index),
         findings=pd.DataFrame([one_hot(one, classes) for one in table["label"]], columns=classes, dtype=float),
         load=Loader(tuple(instance.path for _, instance in chosen), reading),
         left_out=dict(left_out),
@@ -88,6 +91,19 @@ def read(
 def _image(archive: Archive, study: StudyRecord) -> InstanceRecord | None:
     others = [one for one in study.instances if one.modality not in RADIOGRAPHS]
     return archive.frontal(study) or min(others, key=lambda one: (one.acquired, one.uid), default=None)
+
+
+def _concepts(studies: Sequence[StudyRecord], index: pd.Index[Any]) -> pd.DataFrame:
+    answers = {"1": 1.0, "0": 0.0}
+    rows = [
+        {
+            name.removeprefix(CONCEPT): answers.get(value)
+            for name, value in study.labels.items()
+            if name.startswith(CONCEPT)
+        }
+        for study in studies
+    ]
+    return pd.DataFrame(rows, index=index, dtype=float)
 
 
 def _row(
@@ -107,6 +123,10 @@ def _row(
         "sex": sex_of(given["sex"]),
         "view": instance.view,
         "text": study.report or "",
-        **{name: value for name, value in study.labels.items() if name not in {*COLUMNS, *meanings.values()}},
+        **{
+            name: value
+            for name, value in study.labels.items()
+            if name not in {*COLUMNS, *meanings.values()} and not name.startswith(CONCEPT)
+        },
         "study": study.uid,
     }
