@@ -167,13 +167,22 @@ def padchest(root: Path) -> None:
 
 
 def vindr_cxr(root: Path) -> None:
-    labels = ("Cardiomegaly", "Nodule/Mass", "Pneumonia", "No finding")
+    labels = (
+        "Cardiomegaly",
+        "Nodule/Mass",
+        "Pneumonia",
+        "No finding",
+    )  # the tables differ in the name of the last column
     train = [
-        ("aaa", "R1", 1, 0, 0, 0), ("aaa", "R2", 1, 0, 0, 0), ("aaa", "R3", 0, 0, 0, 1),
-        ("bbb", "R1", 0, 0, 0, 1), ("bbb", "R4", 0, 0, 0, 1), ("bbb", "R5", 0, 1, 0, 0),
+        ("bbb", "R1", 0, 0, 0, 1, 0), ("bbb", "R4", 0, 0, 0, 1, 0), ("bbb", "R5", 0, 1, 0, 0, 1),
+        ("aaa", "R1", 1, 0, "", 0, 1), ("aaa", "R2", 1, 0, "", 0, 1), ("aaa", "R3", 0, 0, 0, 1, 0),
     ]  # fmt: skip
-    table(root / "annotations" / "image_labels_train.csv", f"image_id,rad_id,{','.join(labels)}", *train)
-    table(root / "annotations" / "image_labels_test.csv", f"image_id,{','.join(labels)}", ("ccc", 0, 0, 1, 0))
+    table(root / "annotations" / "image_labels_train.csv", f"image_id,rad_id,{','.join(labels)},Other diseases", *train)
+    table(
+        root / "annotations" / "image_labels_test.csv",
+        f"image_id,{','.join(labels)},Other disease",
+        ("ccc", 0, 0, 1, 0, 0),
+    )
     dicom(root / "train" / "aaa.dicom", PatientSex="F", PatientAge="061Y")
     dicom(root / "train" / "bbb.dicom")
     dicom(root / "test" / "ccc.dicom")
@@ -271,14 +280,13 @@ def pad_ufes20(root: Path) -> None:
         picture(root / f"imgs_part_{number + 1}" / str(row[8]), "RGBA")
 
 
-PH2_TEXT = """PH2 Dataset
+PH2_TEXT = """
+||   Name || Histological Diagnosis || Clinical Diagnosis || Asymmetry | Pigment Network | Dots/Globules | Streaks | Regression Areas | Blue-Whitish Veil ||           Colors ||
+|| IMD003 ||                        ||                  0 ||         0 |               T |             A |       A |                A |                 A ||                4 ||
+|| IMD155 ||          Atypical nevus ||                  1 ||         1 |              AT |            AT |       P |                A |                 A ||             3  4 ||
+|| IMD063 ||               Melanoma ||                  2 ||         2 |              AT |             T |       A |                P |                 P ||    1  2  3  4  5 ||
 
-|| Name || Histological Diagnosis || Clinical Diagnosis || Asymmetry || Pigment Network || Dots/Globules || Streaks || Regression Areas || Blue-Whitish Veil || Colors ||
-|| IMD003 ||                        ||         0        ||     0     ||       T         ||        A       ||    A    ||        A         ||         A         ||   4    ||
-|| IMD155 || Atypical nevus         ||         1        ||     1     ||       AT        ||        AT      ||    P    ||        A         ||         A         ||  3  4  ||
-|| IMD063 || Melanoma               ||         2        ||     2     ||       AT        ||        T       ||    A    ||        P         ||         P         || 1  2  3  4  5 ||
-
-Legends:
+Legends
 """
 
 

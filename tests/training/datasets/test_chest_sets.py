@@ -156,9 +156,10 @@ def test_vindr_takes_the_majority_of_readers(build: Build) -> None:
     root = build("vindr_cxr")
     images = open_dataset("vindr_cxr", root, headers=True)
     one, two, test = (at(images, name) for name in ("aaa", "bbb", "ccc"))
-    assert truth(one, "cardiomegaly", "normal") == [1, 0]
+    assert truth(one, "cardiomegaly", "normal", "pneumonia", "other_disease") == [1, 0, 0, 1]
     assert truth(two, "nodule_mass", "normal") == [0, 1]
-    assert (one["label"], two["label"], test["label"]) == ("cardiomegaly", "normal", "pneumonia")
+    assert (one["label"], two["label"], test["label"]) == ("", "normal", "pneumonia")
+    assert images.findings.columns.tolist().count("other_disease") == 1
     assert (one["sex"], one["age"], one["part"], test["part"]) == ("F", 61, "train", "test")
     assert not images.table["patient_known"].any()
 

@@ -80,7 +80,7 @@ def test_ph2_answers_the_banks_questions(build: Build) -> None:
 def test_ph2_refuses_an_answer_that_is_none(build: Build) -> None:
     root = build("ph2")
     path = root / "PH2_dataset.txt"
-    path.write_text(path.read_text().replace("3  4  ||", "3  7  ||"))
+    path.write_text(path.read_text().replace("3  4 ||\n", "3  7 ||\n", 1))
     with pytest.raises(OslerError) as refused:
         open_dataset("ph2", root)
     assert (refused.value.code, "IMD155" in refused.value.message) == (Code.ROW_INVALID, True)

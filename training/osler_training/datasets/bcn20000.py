@@ -1,7 +1,7 @@
 """BCN20000 (Combalia et al. 2019; Hernandez-Perez et al., Sci. Data 2024): dermoscopic images of Hospital Clinic, Barcelona.
 
-Read, as the owners give it out (figshare 24140028): `BCN_20k_train.csv` or another `BCN_20k*.csv`, and the JPEG files in
-`BCN_20k_train/bcn_20k_train/`, `BCN_20k_train/`, `bcn_images/` or `images/`. Else, as the ISIC challenge of 2019 gave it out:
+Read, as the owners give it out (figshare 24140028): `bcn_20k_train.csv`, and the JPEG files in a folder beside it
+or one deeper (`BCN_20k_train/bcn_20k_train/`). Else, as the ISIC challenge of 2019 gave it out:
 `ISIC_2019_Training_Metadata.csv` with `ISIC_2019_Training_GroundTruth.csv` and `ISIC_2019_Training_Input/`, of which only the
 lesions named `BCN_...` are of this set; the others are counted. Diagnoses: MEL, NV, BCC, BKL, AK, SCC, DF, VASC. The lesion
 stands for the patient, who is not given; an image without a lesion is its own patient.
@@ -64,7 +64,7 @@ def read(root: Path, *, missing: Missing = "refuse") -> Images:
 
 
 def _own(root: Path) -> pd.DataFrame:
-    return read_csv(first_file(root, "BCN_20k*.csv"), ("bcn_filename", "diagnosis", "lesion_id"))
+    return read_csv(first_file(root, "[Bb][Cc][Nn]_20[Kk]_train.csv"), ("bcn_filename", "diagnosis", "lesion_id"))
 
 
 def _challenge(root: Path, rows: Rows) -> Iterator[dict[str, str]]:

@@ -18,6 +18,7 @@ _SAME = {
     "effusion": "pleural_effusion",
     "no_finding": NORMAL,
     "nodule": "lung_nodule",
+    "other_diseases": "other_disease",
     "hyperinflated_lung": "hyperinflation",
 }
 DERMOSCOPY = {

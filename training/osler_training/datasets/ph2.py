@@ -1,6 +1,6 @@
 """PH2 (Mendonca et al., EMBC 2013): 200 dermoscopic images of Hospital Pedro Hispano, Matosinhos, with annotated criteria.
 
-Read: `PH2_dataset.txt`, whose cells stand between `||`, and `PH2 Dataset images/IMD003/IMD003_Dermoscopic_Image/IMD003.bmp`;
+Read: `PH2_dataset.txt`, whose groups stand between `||` and the six criteria between `|`, and `PH2 Dataset images/IMD003/IMD003_Dermoscopic_Image/IMD003.bmp`;
 the lesion's mask beside (`IMD003_lesion/IMD003_lesion.bmp`) is the attribute `mask`. Clinical diagnosis: 0 common nevus,
 1 atypical nevus, 2 melanoma; both kinds of nevus are `nevus` here, the kind is the attribute `diagnosis`. Criteria: asymmetry
 0, 1 (one axis), 2 (both); network AT or T; dots and globules A, AT, T; streaks, regression, veil A or P; colours by number.
@@ -46,10 +46,11 @@ def read(root: Path, *, missing: Missing = "refuse") -> Images:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if not line.strip().startswith("||"):
             continue
-        name, _, diagnosis, *criteria = [cell.strip() for cell in line.strip().strip("|").split("||")][:10] + [""] * 10
+        groups = [cell.strip() for cell in line.strip().removeprefix("||").removesuffix("||").split("||")]
+        name, _, diagnosis, criteria, colours = (*groups, "", "", "", "")[:5]
         if name == "Name":
             continue
-        given = _criteria(criteria)
+        given = _criteria([cell.strip() for cell in criteria.split("|")], colours.split())
         if diagnosis not in _DIAGNOSES or given is None:
             rows.fault(Code.ROW_INVALID, name)
             continue
@@ -69,11 +70,10 @@ def read(root: Path, *, missing: Missing = "refuse") -> Images:
     )
 
 
-def _criteria(cells: list[str]) -> dict[str, str] | None:
+def _criteria(cells: list[str], colours: list[str]) -> dict[str, str] | None:
     """Return the criteria in the words of the concept map, None where a cell has another value."""
-    values = [_WORDS.get(cell, cell) for cell in cells[: len(_CRITERIA)]]
-    colours = cells[len(_CRITERIA)].replace(",", " ").split()
-    if values[0] not in ("0", "1", "2") or not set(values[1:]) <= set(_WORDS.values()):
+    values = [_WORDS.get(cell, cell) for cell in cells]
+    if len(values) != len(_CRITERIA) or values[0] not in ("0", "1", "2") or not set(values[1:]) <= set(_WORDS.values()):
         return None
     if not set(colours) <= set("123456"):
         return None

@@ -66,14 +66,14 @@ def _truth(root: Path, part: str) -> dict[str, Mapping[str, float]]:
 
 def _by_columns(table: pd.DataFrame, name: str) -> dict[str, Mapping[str, float]]:
     labels = [column for column in table.columns if column not in ("image_id", "rad_id", "rad_ID")]
-    if not table[labels].isin(("0", "1", "0.0", "1.0")).all(axis=None):
+    if not table[labels].isin(("", "0", "1", "0.0", "1.0")).all(axis=None):
         raise OslerError(Code.TABLE_INVALID, f"{name} holds labels other than 0 and 1.", "Get the file again.")
-    votes = table[labels].astype(float).groupby(table["image_id"], sort=False)
-    marks, readers = votes.sum(), votes.size()
+    votes = table[labels].replace("", None).astype(float).groupby(table["image_id"], sort=False)
+    marks, readers = votes.sum(), votes.count()  # an empty cell is no vote
     names = [finding_name(one) for one in labels]
     return {
-        str(image): {name: majority(round(one), int(count)) for name, one in zip(names, values, strict=True)}
-        for image, values, count in zip(marks.index, marks.to_numpy(float), readers, strict=True)
+        str(image): dict(zip(names, map(majority, map(round, mine), total), strict=True))
+        for image, mine, total in zip(marks.index, marks.to_numpy(float), readers.to_numpy(int).tolist(), strict=True)
     }
 
 
