@@ -14,7 +14,7 @@ from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_training.fit.bottleneck import BottleneckClassifier, assemble
 from osler_training.fit.grounding import Grounding, GroundingRule, fit_grounding
-from osler_training.fit.prior_head import HeadRule, fit_head
+from osler_training.fit.prior_head import HeadRule, fit_head, fit_prior_only
 from osler_training.fit.problem import Problem, Reference
 
 
@@ -35,11 +35,13 @@ class MeasuredRule:
         grounding: How a concept is calibrated.
         head: How the head is fitted.
         limit: Standardised measurements end at plus and minus this many units.
+        prior_only: Whether the head's weights are the prior times one scale (the control W = P), not fitted ones.
     """
 
     grounding: MeasuredGrounding = field(default_factory=MeasuredGrounding)
     head: HeadRule = field(default_factory=HeadRule)
     limit: float = 3.0
+    prior_only: bool = False
 
 
 def fit_measured(problem: Problem, rule: MeasuredRule, *, seed: int, site: str = "source") -> BottleneckClassifier:
@@ -58,7 +60,11 @@ def fit_measured(problem: Problem, rule: MeasuredRule, *, seed: int, site: str =
     bank = problem.bank.subset(grounding.ids)
     scorer = MeasuredScorer(grounding.ids, grounding.vectors, grounding.intercepts, standard)
     train = scorer.score(problem.train.features, bank)
-    head = fit_head(train.static, problem.train.y, bank.prior_matrix(problem.classes), rule.head)
+    prior = bank.prior_matrix(problem.classes)
+    if rule.prior_only:
+        head, _ = fit_prior_only(train.static, problem.train.y, prior, rule.head.C)
+    else:
+        head = fit_head(train.static, problem.train.y, prior, rule.head)
     logits = train.logit
     assert logits is not None  # The scorer gives them.
     scorer = replace(scorer, percentiles=source_percentiles(logits[:, 0]))
