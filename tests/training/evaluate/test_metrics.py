@@ -86,3 +86,15 @@ def test_a_class_that_was_not_drawn_leaves_the_metric_undefined() -> None:
 
 def test_auroc_of_equal_scores_is_a_half() -> None:
     assert binary_auroc(np.array([True, False, True]), np.zeros(3), np.ones((1, 3)))[0] == 0.5
+
+
+def test_a_class_that_no_study_has_is_left_out_as_scikit_learn_does() -> None:
+    y, prob = sample(3, 50, 4)
+    y, ones = np.where(y == 2, 0, y), np.ones((1, 50))
+    with pytest.warns(UserWarning, match="not in y_true"):
+        wanted = reference.balanced_accuracy_score(y, prob.argmax(1))
+    assert balanced_accuracy(y, prob, ones)[0] == pytest.approx(wanted)
+    recalls = reference.recall_score(y, prob.argmax(1), labels=[0, 1, 3], average=None)
+    assert worst_class_accuracy(y, prob, ones)[0] == pytest.approx(recalls.min())
+    areas = [reference.roc_auc_score(y == k, prob[:, k]) for k in (0, 1, 3)]
+    assert auroc(y, prob, ones)[0] == pytest.approx(np.mean(areas))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -20,10 +21,10 @@ from osler_training.evaluate.scoring import compare, estimates, metric_names, me
 def test_every_figure_has_an_interval_around_it(make_records: Callable[..., Records]) -> None:
     records = make_records(head={"concept_thresholds": {f"concept_{c}": 0.5 for c in range(4)}})
     found = score(records, [*metrics_for(records), "worst_group_accuracy:sex"], seed=0, replicates=200)
-    assert {name.partition(":")[0] for name in metric_names()} <= {name.partition(":")[0] for name in found}
+    assert {name.partition(":")[0] for name in metric_names()} <= {re.split("[:/]", name)[0] for name in found}
     for name, one in found.items():
         assert one["ci_low"] <= one["ci_high"], name
-        assert one["n"] == len(records) or name.startswith("worst_group"), name
+        assert one["n"] == len(records) or name.startswith(("worst_group", "recall")), name
         if not name.startswith("worst"):  # a lowest of several is lower still when drawn anew
             assert one["ci_low"] < one["value"] < one["ci_high"], name
 
@@ -110,3 +111,16 @@ def test_an_empty_table_has_no_figures(make_records: Callable[..., Records]) -> 
     with pytest.raises(OslerError) as caught:
         score(make_records().at("nowhere"), seed=0)
     assert caught.value.code == Code.NOTHING_ELIGIBLE
+
+
+def test_recall_is_one_figure_a_class_that_is_there(make_records: Callable[..., Records]) -> None:
+    records = make_records()
+    records = records.rows(records.y != 1)
+    found = score(records, ["recall", "balanced_accuracy"], seed=0, replicates=20)
+    assert {name: one["n"] for name, one in found.items()} == {
+        "recall/one": (records.y == 0).sum(),
+        "recall/three": (records.y == 2).sum(),
+        "balanced_accuracy": len(records),
+    }
+    mean = (found["recall/one"]["value"] + found["recall/three"]["value"]) / 2
+    assert found["balanced_accuracy"]["value"] == pytest.approx(mean)

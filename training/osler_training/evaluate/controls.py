@@ -1,51 +1,16 @@
-"""Controls of what concepts are worth: a bank of random directions, and concepts whose answers were shuffled (M19.2)."""
+"""Whether a bottleneck says more than its control, whose concepts are random or permuted (M19.2); `fit.controls` makes those."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
-from osler.bottleneck.clamping import source_percentiles
-from osler.bottleneck.records import Array, Features
-from osler.bottleneck.scorers.margin import MarginScorer
-from osler_knowledge.bank import ConceptBank
 from osler_training.evaluate.bootstrap import REPLICATES, Estimate
 from osler_training.evaluate.records import Records
 from osler_training.evaluate.scoring import compare
 
 MARGIN = 0.02
 Verdict = Literal["carries", "carries nothing", "undecided"]
-
-
-def random_scorer(bank: ConceptBank, train: Features, *, seed: int, normalised: bool = True) -> MarginScorer:
-    """Return a scorer whose concepts are random unit vectors, as many as the bank has; a head is fitted on it as on the real one.
-
-    Args:
-        bank: The concepts that it stands in for.
-        train: Features of the training split, for the percentiles that clamping needs.
-        seed: Seed of the directions.
-        normalised: Whether features are divided by their norm, as for the real scorer.
-    """
-    vectors = np.random.default_rng(seed).normal(size=(len(bank.ids), train.pooled.shape[1]))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    blank = MarginScorer(bank.ids, vectors, np.zeros(len(vectors)), np.zeros((len(vectors), 2)), normalised)
-    values = blank.score(train, bank).static
-    return MarginScorer(bank.ids, vectors, blank.intercept, source_percentiles(values), normalised)
-
-
-def permuted_truth(truth: Array, *, seed: int) -> Array:
-    """Return concept labels (n, C) that were exchanged between studies, each concept by itself; what is missing stays missing.
-
-    Prevalence is kept; what a concept has to do with its image is not.
-    """
-    shuffled = truth.copy()
-    rng = np.random.default_rng(seed)
-    for c in range(truth.shape[1]):
-        known = np.flatnonzero(~np.isnan(truth[:, c]))
-        shuffled[known, c] = truth[rng.permutation(known), c]
-    return shuffled
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Every metric takes `y` (n,), class probabilities `prob` (n, K) and `weights` (R, n), and returns R values: one for each row
 of weights. A row of ones gives the point estimate; rows of counts give bootstrap replicates. A metric that a row of weights
-leaves undefined (a class that was not drawn) is NaN there.
+leaves undefined (a class that was not drawn) is NaN there. A class that no study has is left out of means over classes.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def class_accuracies(y: Labels, prob: Array, weights: Array) -> Array:
 
 
 def balanced_accuracy(y: Labels, prob: Array, weights: Array) -> Array:
-    """Mean recall over the classes; NaN where one of them was not drawn."""
-    return np.asarray(class_accuracies(y, prob, weights).mean(1))
+    """Mean recall over the classes that some study has; NaN where one of them was not drawn."""
+    return np.asarray(class_accuracies(y, prob, weights)[:, np.unique(y)].mean(1))
 
 
 def worst_class_accuracy(y: Labels, prob: Array, weights: Array) -> Array:
-    """Recall of the class that fares worst."""
-    return np.asarray(class_accuracies(y, prob, weights).min(1))
+    """Recall of the class that fares worst, of those that some study has."""
+    return np.asarray(class_accuracies(y, prob, weights)[:, np.unique(y)].min(1))
 
 
 def _levels(score: Array, positive: NDArray[Any], weights: Array) -> tuple[Array, Array]:
@@ -77,18 +77,10 @@ def binary_auroc(positive: NDArray[Any], score: Array, weights: Array) -> Array:
 
 
 def auroc(y: Labels, prob: Array, weights: Array) -> Array:
-    """AUROC: of class 1 where K = 2, the mean of one class against the rest where K > 2."""
+    """AUROC: of class 1 where K = 2, where K > 2 the mean of one class against the rest, over classes that some study has."""
     if prob.shape[1] == 2:
         return binary_auroc(y == 1, prob[:, 1], weights)
-    return np.asarray(np.mean([binary_auroc(y == k, prob[:, k], weights) for k in range(prob.shape[1])], axis=0))
-
-
-def equal_width_bins(prob: Array) -> NDArray[np.intp]:
-    """Return the bin of each probability, of 15 of equal width.
-
-    Bins are closed on the right, as in Guo et al. 2017, so that a confidence of 1 has a bin.
-    """
-    return np.clip(np.ceil(prob * BINS).astype(np.intp) - 1, 0, BINS - 1)
+    return np.asarray(np.mean([binary_auroc(y == k, prob[:, k], weights) for k in np.unique(y)], axis=0))
 
 
 def average_precision(positive: NDArray[Any], score: Array, weights: Array) -> Array:
@@ -103,6 +95,14 @@ def average_precision(positive: NDArray[Any], score: Array, weights: Array) -> A
     level, up = _levels(-score[order], np.asarray(positive)[order], weights[:, order])
     precision = np.nan_to_num(ratio(np.cumsum(up, axis=1), np.cumsum(level, axis=1)))
     return ratio((up * precision).sum(1), up.sum(1))
+
+
+def equal_width_bins(prob: Array) -> NDArray[np.intp]:
+    """Return the bin of each probability, of 15 of equal width.
+
+    Bins are closed on the right, as in Guo et al. 2017, so that a confidence of 1 has a bin.
+    """
+    return np.clip(np.ceil(prob * BINS).astype(np.intp) - 1, 0, BINS - 1)
 
 
 def ece(y: Labels, prob: Array, weights: Array) -> Array:

@@ -15,7 +15,7 @@ from osler_training.evaluate.bootstrap import REPLICATES, Estimate, patient_weig
 from osler_training.evaluate.calibration import adaptive_ece, classwise_ece
 from osler_training.evaluate.comparisons import paired_differences
 from osler_training.evaluate.groups import worst_group_accuracy
-from osler_training.evaluate.metrics import METRICS, Metric
+from osler_training.evaluate.metrics import METRICS, Metric, class_accuracies
 from osler_training.evaluate.records import Records, same_studies
 
 Drawn = tuple[Array, int]
@@ -31,17 +31,18 @@ CONCEPT_METRICS: dict[str, Family] = {
     "concept_ece": concepts.concept_ece,
     "concept_brier": concepts.concept_brier,
 }
+_RECALL = "recall"
 _OF_GROUPS = "worst_group_accuracy"
 
 
 def metric_names() -> list[str]:
-    """Return the names that `score` knows; `worst_group_accuracy:ATTRIBUTE` takes an attribute of the table, or `site`."""
-    return [*CLASS_METRICS, *CONCEPT_METRICS, f"{_OF_GROUPS}:ATTRIBUTE"]
+    """Return the names that `score` knows; `recall` gives one figure a class, `worst_group_accuracy:ATTRIBUTE` takes an attribute of the table, or `site`."""
+    return [*CLASS_METRICS, _RECALL, *CONCEPT_METRICS, f"{_OF_GROUPS}:ATTRIBUTE"]
 
 
 def metrics_for(records: Records) -> list[str]:
     """Return every metric that a table has what is needed for, attributes aside."""
-    names = list(CLASS_METRICS)
+    names = [*CLASS_METRICS, _RECALL]
     if records.concept_truth is None or (records.concept_prob is None and records.concept_value is None):
         return names
     names += ["concept_auroc", "concept_auprc"]
@@ -134,6 +135,8 @@ def family(name: str) -> Family:
         return partial(worst_group_accuracy, attribute=attribute)
     if name in CLASS_METRICS:
         return partial(_of_classes, name, CLASS_METRICS[name])
+    if name == _RECALL:
+        return _recalls
     if name in CONCEPT_METRICS:
         return CONCEPT_METRICS[name]
     raise OslerError(Code.USAGE, f"There is no metric {name!r}.", f"Use one of {', '.join(metric_names())}.")
@@ -141,3 +144,10 @@ def family(name: str) -> Family:
 
 def _of_classes(name: str, metric: Metric, records: Records, weights: Array) -> dict[str, Drawn]:
     return {name: (metric(records.y, records.prob, weights), len(records))}
+
+
+def _recalls(records: Records, weights: Array) -> dict[str, Drawn]:
+    """Recall of each class that some study has."""
+    every = class_accuracies(records.y, records.prob, weights)
+    counts = np.bincount(records.y, minlength=len(records.classes))
+    return {f"{_RECALL}/{records.classes[k]}": (every[:, k], int(counts[k])) for k in np.flatnonzero(counts)}
