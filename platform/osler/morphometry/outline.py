@@ -92,16 +92,19 @@ def closed_path(cost: Array, *, jump: int, bend: float) -> NDArray[np.intp]:
     Of a path around three times the middle turn is taken: it is closed wherever the path settles, which is nearly always.
     """
     n, m = cost.shape
-    steps = np.arange(-jump, jump + 1)
-    best, came = cost[0], np.zeros((3 * n, m), np.intp)
+    here, steps = np.arange(m), np.arange(-jump, jump + 1)
+    price = (bend * steps**2)[:, None]
+    padded = np.full(m + 2 * jump, np.inf)
+    padded[jump : jump + m] = cost[0]
+    from_there = np.lib.stride_tricks.sliding_window_view(padded, m)  # Row by step: the best that ends that far off.
+    came = np.zeros((3 * n, m), np.intp)
     for row in range(1, 3 * n):
-        padded = np.pad(best, jump, constant_values=np.inf)
-        reached = np.stack([padded[jump + step : jump + step + m] + bend * step**2 for step in steps])
+        reached = from_there + price
         choice = reached.argmin(axis=0)
-        came[row] = np.arange(m) + steps[choice]
-        best = reached[choice, np.arange(m)] + cost[row % n]
+        came[row] = here + steps[choice]
+        padded[jump : jump + m] = reached[choice, here] + cost[row % n]
     path = np.empty(3 * n, np.intp)
-    path[-1] = int(best.argmin())
+    path[-1] = int(padded[jump : jump + m].argmin())
     for row in range(3 * n - 1, 0, -1):
         path[row - 1] = came[row, path[row]]
     return path[n : 2 * n]
