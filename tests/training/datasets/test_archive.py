@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osler.deid.options import Option, Profile
+from osler.deid.options import BurnedIn, Option, Profile
 from osler.dicomize import dicomize
 from osler.ingest import ingest
 from osler.workspace import Workspace
@@ -49,7 +49,7 @@ def ingested(folder: Path, kind: str, contract: str) -> Workspace:
         key=b"k" * 32,
         labels=made.labels,
         workers=0,
-        profile=Profile(options=frozenset({Option.CHARACTERISTICS})),
+        profile=Profile(BurnedIn.UNJUDGED, frozenset({Option.CHARACTERISTICS})),
     )
     assert summary.accepted == len(ROWS), summary.to_dict()
     return workspace

@@ -120,11 +120,23 @@ def test_concepts_of_a_map_are_in_its_bank(name: str) -> None:
     assert set(MAPS[name].concepts) <= set(build_bank(task=MAPS[name].task).ids)
 
 
-def test_unknown_names_and_options_are_refused(tmp_path: Path) -> None:
-    for name, options in (("mnist", {}), ("ham10000", {"mising": "skip"}), ("archive", {}), ("images", {})):
-        with pytest.raises(OslerError) as refused:
-            open_dataset(name, tmp_path, **options)
-        assert refused.value.code is Code.USAGE
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("mnist", {}),
+        ("images", {}),
+        ("ham10000", {"mising": "skip"}),
+        ("ham10000", {"missing": "ignore"}),
+        ("archive", {}),
+        ("chexpert", {"uncertain": "maybe"}),
+        ("mimic_cxr", {"views": "PA"}),
+        ("any_csv", {"label_map": ["a"]}),
+    ],
+)
+def test_unknown_names_and_options_are_refused(name: str, options: dict[str, object], tmp_path: Path) -> None:
+    with pytest.raises(OslerError) as refused:
+        open_dataset(name, tmp_path, **options)
+    assert refused.value.code is Code.USAGE
 
 
 def test_helpers_are_no_data_sets() -> None:

@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError, validate_call
+
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_training.datasets.images import Images
@@ -40,19 +42,17 @@ def open_dataset(name: str, root: Path, /, **options: Any) -> Images:
     if name not in dataset_names():
         raise OslerError(Code.USAGE, f"There is no data set {name!r}.", f"Use one of {', '.join(dataset_names())}.")
     read = import_module(f"{__name__}.{name}").read
-    known = {
-        key: parameter
-        for key, parameter in inspect.signature(read).parameters.items()
-        if parameter.kind == parameter.KEYWORD_ONLY
-    }
-    if strangers := sorted(set(options) - set(known)):
+    known = inspect.signature(read).parameters.values()
+    options_of = {one.name for one in known if one.kind is one.KEYWORD_ONLY}
+    if strangers := sorted(set(options) - options_of):
         raise OslerError(
             Code.USAGE,
             f"The data set {name!r} has no option {', '.join(strangers)}.",
-            f"Use {', '.join(sorted(known))}.",
+            f"Use {', '.join(sorted(options_of))}.",
         )
-    needed = {key for key, parameter in known.items() if parameter.default is parameter.empty}
-    if missing := sorted(needed - set(options)):
-        raise OslerError(Code.USAGE, f"The data set {name!r} needs {', '.join(missing)}.", "Name it in the options.")
-    images: Images = read(Path(root), **options)
+    try:
+        images: Images = validate_call(read)(Path(root), **options)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise OslerError(Code.USAGE, f"Options of {name!r} are wrong: {wrong}.", "Correct them.") from None
     return images

@@ -16,7 +16,7 @@ from osler_contracts.errors import OslerError
 from osler_training.datasets.images import Images
 from osler_training.datasets.labels import CHEXPERT, Uncertain, Unmentioned, chexpert_findings, class_of, finding_name
 from osler_training.datasets.reading import Reading
-from osler_training.datasets.tables import Missing, Rows, check_choice, read_csv, records
+from osler_training.datasets.tables import Missing, Rows, read_csv, records
 
 SUMMARY = "CheXpert"
 _PARTS = {"train": "train", "valid": "val"}
@@ -42,10 +42,8 @@ def read(
         missing: As in `Rows`.
 
     Raises:
-        OslerError: `source-missing`, `table-invalid`, `usage`, and what `Rows.images` refuses.
+        OslerError: `source-missing`, `table-invalid`, and what `Rows.images` refuses.
     """
-    check_choice("uncertain", uncertain, ("ignore", "ones", "zeros"))
-    check_choice("unmentioned", unmentioned, ("ignore", "zeros"))
     rows = Rows("chexpert", root, missing)
     tables = [name for name in _PARTS if (root / f"{name}.csv").is_file()]
     if not tables:

@@ -16,7 +16,7 @@ from osler_training.datasets.concept_maps import DERM7PT
 from osler_training.datasets.images import Images
 from osler_training.datasets.labels import one_hot
 from osler_training.datasets.reading import Reading
-from osler_training.datasets.tables import Missing, Rows, check_choice, read_csv, records
+from osler_training.datasets.tables import Missing, Rows, read_csv, records
 
 SUMMARY = "Derm7pt"
 CLASSES = (
@@ -44,9 +44,8 @@ def read(root: Path, *, image: Literal["derm", "clinic"] = "derm", missing: Miss
         missing: As in `Rows`.
 
     Raises:
-        OslerError: `source-missing`, `table-invalid`, `usage`, and what `Rows.images` refuses.
+        OslerError: `source-missing`, `table-invalid`, and what `Rows.images` refuses.
     """
-    check_choice("image", image, ("derm", "clinic"))
     root = root / "release_v0" if (root / "release_v0").is_dir() else root
     table = read_csv(root / "meta" / "meta.csv", ("case_num", "diagnosis", image, *DERM7PT.columns))
     concepts = DERM7PT.apply(table)

@@ -16,7 +16,7 @@ from osler_contracts.codes import Code
 from osler_training.datasets.images import Images
 from osler_training.datasets.labels import CHEXPERT, Uncertain, Unmentioned, chexpert_findings, class_of, finding_name
 from osler_training.datasets.reading import Reading
-from osler_training.datasets.tables import Missing, Rows, check_choice, first_file, inside, read_csv, records
+from osler_training.datasets.tables import Missing, Rows, first_file, inside, read_csv, records
 
 SUMMARY = "MIMIC-CXR-JPG and MIMIC-CXR"
 _PARTS = {"train": "train", "validate": "val", "test": "test"}
@@ -46,11 +46,8 @@ def read(
         missing: As in `Rows`.
 
     Raises:
-        OslerError: `source-missing`, `table-invalid`, `usage`, and what `Rows.images` refuses.
+        OslerError: `source-missing`, `table-invalid`, and what `Rows.images` refuses.
     """
-    check_choice("labeller", labeller, ("chexpert", "negbio"))
-    check_choice("uncertain", uncertain, ("ignore", "ones", "zeros"))
-    check_choice("unmentioned", unmentioned, ("ignore", "zeros"))
     metadata = read_csv(
         first_file(root, "mimic-cxr-2*-metadata.csv*"), ("dicom_id", "subject_id", "study_id", "ViewPosition")
     )

@@ -2,8 +2,8 @@
 
 Read: `ecgen-radiology/*.xml` (from `NLMCXR_reports.tgz`) and the PNG files in `NLMCXR_png/` or beside. Labels are the coded
 terms (`MeSH/major`) that two coders gave each report, before the first slash; what a report does not code is taken as absent,
-and `normal` stands alone. A report is one patient: the authors took one study of each. Views are not in the reports; where the
-folder has `indiana_projections.csv` (columns filename, projection) laterals are left out and counted.
+and `normal` stands alone. The set numbers reports and not people: a report stands for its patient. Views are not in the
+reports; where the folder has `indiana_projections.csv` (columns filename, projection) laterals are left out and counted.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import hashlib
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -225,16 +225,6 @@ def years(value: Any) -> float:
         return float("nan")
     age = float(found[1]) / _UNITS[found[2].upper() or "Y"]
     return age if age <= MAX_AGE_YEARS else float("nan")
-
-
-def check_choice(option: str, value: Hashable, allowed: Sequence[str]) -> None:
-    """Refuse a value of an option that is not among those allowed.
-
-    Raises:
-        OslerError: `usage`.
-    """
-    if value not in allowed:
-        raise OslerError(Code.USAGE, f"{option} cannot be {value!r}.", f"Use one of {', '.join(allowed)}.")
 
 
 def by_name(root: Path, patterns: Iterable[str], *, stem: bool = False) -> Callable[[str], str]:
