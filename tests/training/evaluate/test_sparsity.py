@@ -57,7 +57,9 @@ def draw_task(n: int, useful: int, C: int, seed: int) -> tuple[np.ndarray, np.nd
 def test_levels_are_kept_and_the_useful_concepts_come_first() -> None:
     train, test = draw_task(400, 4, 12, 0), draw_task(400, 4, 12, 1)
     patients = [f"p{i}" for i in range(400)]
-    found = accuracy_at_sparsity(train, test, patients, 3, seed=0, levels=(2, 4, 8, 20), replicates=50)
+    levels = (2, 4, 8, 20)
+    heads = sparse_heads(*train, 3, levels)
+    found = accuracy_at_sparsity(heads, *test, patients, seed=0, levels=levels, replicates=50)
     assert found.unreached == (20,)
     assert [one.nec for one in found.levels] == [2, 4, 8]
     for one in found.levels:
@@ -68,7 +70,6 @@ def test_levels_are_kept_and_the_useful_concepts_come_first() -> None:
     record = json.loads(json.dumps(found.to_record()))
     assert record["unreached"] == [20]
     assert record["anec"]["value"] == found.mean.value
-    heads = sparse_heads(*train, 3, (2, 4))
     assert (heads[2].W[:, 4:] == 0).mean() > 0.9
     for head in heads.values():  # each is an optimum of its own penalty, not a head with weights cut off
         assert violation(*train, head.W, head.b, head.strength) < 1e-6
@@ -78,9 +79,8 @@ def test_two_classes_and_another_figure() -> None:
     a, y = draw_task(200, 3, 6, 2)
     y = (y > 0).astype(int)
     patients = [f"p{i}" for i in range(200)]
-    found = accuracy_at_sparsity(
-        (a, y), (a, y), patients, 2, seed=0, levels=(1, 3, 6), metric=balanced_accuracy, replicates=20
-    )
+    heads = sparse_heads(a, y, 2, (1, 3, 6))
+    found = accuracy_at_sparsity(heads, a, y, patients, seed=0, metric=balanced_accuracy, replicates=20)
     assert [one.found for one in found.levels][:2] == [1, 3]
     assert found.levels[0].figure.value < found.levels[1].figure.value
 
@@ -88,5 +88,5 @@ def test_two_classes_and_another_figure() -> None:
 def test_no_level_within_reach_is_said() -> None:
     a, y = draw_task(100, 2, 3, 3)
     with pytest.raises(OslerError) as caught:
-        accuracy_at_sparsity((a, y), (a, y), ["p"] * 100, 3, seed=0, levels=(5, 10))
+        accuracy_at_sparsity(sparse_heads(a, y, 3, (5, 10)), a, y, ["p"] * 100, seed=0, levels=(5, 10))
     assert caught.value.code == Code.NOTHING_ELIGIBLE

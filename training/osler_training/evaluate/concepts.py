@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,9 +54,13 @@ def choose_thresholds(records: Records) -> dict[str, float]:
 
     Choose them on the select split, never on what is reported. A concept that lacks one of the answers there has none.
     """
-    truth, score = records.truth(), records.concept_score()
+    return best_thresholds(records.truth(), records.concept_score(), records.concepts)
+
+
+def best_thresholds(truth: Array, score: Array, concepts: Sequence[str]) -> dict[str, float]:
+    """Return the threshold of each concept from truth (n, C) in {0, 1, NaN} and scores (n, C). See `choose_thresholds`."""
     chosen = {}
-    for c, concept in enumerate(records.concepts):
+    for c, concept in enumerate(concepts):
         known = ~np.isnan(truth[:, c])
         if len(set(truth[known, c])) == 2:
             chosen[concept] = _best_threshold(truth[known, c] == 1, score[known, c])

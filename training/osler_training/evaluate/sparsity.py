@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from osler_training.fit.elastic_net import ALPHA, SHALLOWEST, SparseHead, fit_sp
 
 LEVELS = (5, 10, 15, 20, 25, 30)
 COVERED = 0.95
-VALUES, HALVINGS = 40, 4  # of the path, and of the step in which a level is passed
+VALUES, HALVINGS = 20, 4  # of the path, and of the step in which a level is passed
 
 
 def effective_concepts(weights: Array, *, negligible: float = 0.0) -> float:
@@ -106,45 +106,40 @@ class Sparsity:
 
 
 def accuracy_at_sparsity(
-    train: tuple[Array, Labels],
-    test: tuple[Array, Labels],
+    heads: Mapping[int, SparseHead],
+    a: Array,
+    y: Labels,
     patients: Sequence[str],
-    classes: int,
     *,
     seed: int,
     levels: Sequence[int] = LEVELS,
     metric: Metric = accuracy,
-    alpha: float = ALPHA,
     replicates: int = REPLICATES,
 ) -> Sparsity:
     """Return a figure at each number of effective concepts, of heads on the elastic-net path: what methods share is the head.
 
-    The level chooses the head, no test study does. Concept values are to be on comparable scales (probabilities, or
-    standardised), as for any elastic net.
+    The level chooses the head; no test study does.
 
     Args:
-        train: Concept values (n, C) and classes (n,) that heads are fitted on.
-        test: Those that they are judged on.
-        patients: Pseudonyms of the test studies.
-        classes: Number of classes K.
+        heads: From `sparse_heads`.
+        a: Concept values of the test studies (n, C), scaled as those that the heads were fitted on.
+        y: Their classes (n,).
+        patients: Their patients.
         seed: Seed of the draw of patients.
-        levels: Numbers of effective concepts.
+        levels: Which levels were asked for.
         metric: The figure.
-        alpha: Share of the L1 norm.
         replicates: Draws of the bootstrap.
 
     Raises:
-        OslerError: `usage` where a class has no example; `nothing-eligible` where no level can be reached.
+        OslerError: `nothing-eligible` where no level can be reached.
     """
-    heads = sparse_heads(*train, classes, levels, alpha=alpha)
     if not heads:
         raise OslerError(
             Code.NOTHING_ELIGIBLE,
-            f"No head over {train[0].shape[1]} concepts has {min(levels)} of them a class.",
+            f"No head over {a.shape[1]} concepts has {min(levels)} of them a class.",
             "Ask for fewer concepts a class.",
         )
     weights = patient_weights(patients, seed=seed, replicates=replicates)
-    a, y = test
     found = []
     for level, head in heads.items():
         figure = estimate(metric, y, softmax(a @ head.W.T + head.b, axis=1), weights)
@@ -157,7 +152,18 @@ def sparse_heads(
 ) -> dict[int, SparseHead]:
     """Return for each level the densest head found with at most so many concepts a class; levels out of reach are left out.
 
-    The path is walked from the strongest penalty until the last level is passed; the step that passes a level is halved.
+    The path is walked from the strongest penalty until the last level is passed; the step that passes a level is halved. With
+    K > 2 classes the path ends before every concept weighs in every class: of equal heads the sparsest shifts one to zero.
+
+    Args:
+        a: Concept values (n, C) that heads are fitted on, on comparable scales, as for any elastic net.
+        y: Their classes (n,).
+        classes: Number of classes K.
+        levels: Numbers of effective concepts.
+        alpha: Share of the L1 norm.
+
+    Raises:
+        OslerError: `usage` where a class has no example.
     """
     first = strongest(a, y, classes, alpha=alpha)
     walked: list[SparseHead] = []
