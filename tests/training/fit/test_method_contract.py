@@ -34,6 +34,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 ON_PIXELS = ("fine_tuned_cnn", "fine_tuned_densenet", "fine_tuned_vit")
 # What the planted encoder cannot give: `test_methods` fits these with a network of open_clip.
 REFUSED = {"fine_tuned_encoder": Code.MODEL_INVALID}
+COPES = ("linear_probe", "measured", "report_probe", *ON_PIXELS)  # with features that are missing
 # How far probabilities may move with the bank's order, where the start of a training is drawn by a concept's place.
 LOOSE: dict[str, float] = {}
 ALONE_REFUSED = {"permuted_concepts": Code.USAGE}  # one concept cannot be exchanged
@@ -184,6 +185,41 @@ def test_single_precision_is_enough(planted: World, fit: Any, name: str) -> None
         replace(world.test, features=single(world.test.features))
     )
     np.testing.assert_allclose(second, first, atol=5e-3)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_features_that_are_missing_are_coped_with_or_refused_before_training(planted: World, name: str) -> None:
+    world = planted(2)
+    parts = {
+        part: replace(getattr(world.problem, part), features=holed(getattr(world.problem, part).features))
+        for part in ("train", "select", "calibrate", "reference")
+    }
+    problem = replace(world.problem, **parts)
+    if name not in COPES:
+        with pytest.raises(OslerError) as caught:
+            fitted(name, problem)
+        assert caught.value.code is Code.TABLE_INVALID
+        return
+    test = replace(world.test, features=holed(world.test.features))
+    assert np.isfinite(fitted(name, problem).probabilities(test)).all()
+
+
+def test_a_control_copes_where_what_it_wraps_does(planted: World) -> None:
+    world = planted(2)
+    parts = {
+        part: replace(getattr(world.problem, part), features=holed(getattr(world.problem, part).features))
+        for part in ("train", "select", "calibrate", "reference")
+    }
+    for name in ("random_concepts", "permuted_concepts"):
+        classifier = fit_method(name, replace(world.problem, **parts), {"of": "measured"}, seed=0)
+        assert np.isfinite(classifier.probabilities(world.test)).all()
+
+
+def holed(features: Features) -> Features:
+    """Features of which every eleventh was not measured."""
+    pooled = features.pooled.copy()
+    pooled.ravel()[::11] = np.nan
+    return replace(features, pooled=pooled)
 
 
 def single(features: Features) -> Features:

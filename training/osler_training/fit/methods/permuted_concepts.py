@@ -10,6 +10,8 @@ from osler_training.fit import controls
 from osler_training.fit.methods import fit_method, parse_options
 from osler_training.fit.problem import Classifier, Problem
 
+MISSING_FEATURES = True  # the method that is wrapped decides
+
 
 @dataclass(frozen=True)
 class Options:
