@@ -59,8 +59,10 @@ class StainMatching:
     def measure(self, batch: Sequence[Array], reference: Statistics | None = None) -> Statistics:
         """Return `stains` (2, 3) of unit length, `strength` (2,), `white` (3,) and `count`.
 
-        The first stain is the one that absorbs more of the red light (haematoxylin, azure), the other eosin. Each image
-        gives pixels of the same grid; images that are hardly stained, or black, count for nothing.
+        The first stain of the source is the one that absorbs more of the red light, as haematoxylin does beside eosin;
+        that of a site is the one that is more like the first of the source, since other pairs of stains, against other
+        glass, may have it the other way round. Each image gives pixels of the same grid; images that are hardly stained, or
+        black, count for nothing.
 
         Raises:
             OslerError: `nothing-eligible` where the batch is empty, or shows no two stains and there is no reference;
@@ -82,6 +84,8 @@ class StainMatching:
             if reference is None:
                 raise nothing_to_measure("The images show no two stains.")
             return {**reference, "count": np.array(0.0)}
+        if reference is not None:
+            stains = _as_in(reference["stains"], stains)
         amounts = _amounts(np.concatenate(densities), stains)[:, :2]
         strength = np.maximum(np.percentile(amounts, 100 - self.tail, axis=0), DARKEST)
         white = np.mean(whites, axis=0)
@@ -132,6 +136,11 @@ def two_stains(density: Array, tail: float) -> Array | None:
     stains = np.maximum(np.array([[np.cos(angle), np.sin(angle)] for angle in (low, high)]) @ plane.T, 0.0)
     stains = _unit(stains)
     return stains if stains[0, 0] >= stains[1, 0] else stains[::-1].copy()
+
+
+def _as_in(reference: Array, stains: Array) -> Array:
+    alike = reference @ stains.T
+    return stains if np.trace(alike) >= np.trace(alike[::-1]) else stains[::-1].copy()
 
 
 def _unit(vectors: Array) -> Array:

@@ -70,6 +70,19 @@ def test_the_same_tissue_under_other_stains_looks_as_at_the_source(seed: int, st
     assert after.mean() < before.mean() / 5
 
 
+def test_a_site_is_paired_with_the_source_by_likeness_and_not_by_red():
+    # Both stains of the site lie beside the source's, but their order by red is the other way round.
+    source = np.array([[0.50, 0.75, 0.43], [0.46, 0.88, 0.10]])
+    site = np.array([[0.47, 0.74, 0.48], [0.51, 0.85, 0.13]])
+    one, amounts = StainMatching(kappa=0), draw_amounts(4)
+    reference = one.measure(render(amounts, source, WHITE))
+    own = one.measure(render(amounts, site, DIM), reference)
+    assert degrees(own["stains"], site).max() < 1.0
+    assert own["stains"][0, 0] < own["stains"][1, 0]
+    got = np.stack(list(one.match(render(amounts, site, DIM), own, reference)))
+    assert np.abs(got - render(amounts, source, WHITE)).mean() < 0.02
+
+
 def test_glass_that_is_fixed_at_240_stays_as_it_is():
     one = StainMatching(white="fixed")
     assert one.measure(render(draw_amounts(0), FIRST, WHITE))["white"] == pytest.approx([240 / 255] * 3)
