@@ -19,11 +19,10 @@ from osler.bottleneck.encoders.morphometry import MorphometryEncoder
 from osler.bottleneck.feature_cache import FeatureCache
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.protocols import Encoder
-from osler.bottleneck.scorers.logistic import LogisticScorer
+from osler.bottleneck.scorers.measured import MeasuredScorer, Standard
 from osler.morphometry import white_cell
 from osler.morphometry.golden import golden_cell
 from osler.morphometry.smear import SmearParameters
-from osler.morphometry.standardise import standardise
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_knowledge.bank import ConceptBank
@@ -112,18 +111,21 @@ def test_the_cache_of_features_keeps_measurements_and_what_could_not_be_measured
     assert np.isnan(second[1]).all()
 
 
-def test_the_logistic_scorer_reads_concepts_from_measurements_unchanged(
+def test_the_measured_scorer_reads_concepts_from_measurements_with_gaps(
     cells: list[np.ndarray], make_bank: Callable[[int], ConceptBank]
 ):
     encoder, bank = MorphometryEncoder(), make_bank(2)
     features = encoder.encode(cells)
-    x = standardise(features.pooled, ["site"] * len(cells))
+    assert np.isfinite(features.pooled).all()
+    standard = Standard.of(features.pooled[:16])
+    x = standard.apply(features.pooled)
     truth = np.array([[number % 2, number % 5 > 2] for number in range(len(cells))])
-    fits = [LogisticRegression(C=10, max_iter=1000).fit(x[:16], truth[:16, column]) for column in (0, 1)]
+    fits = [LogisticRegression(C=10).fit(x[:16], truth[:16, column]) for column in (0, 1)]
     weights, intercept = np.vstack([one.coef_ for one in fits]), np.concatenate([one.intercept_ for one in fits])
-    scorer = LogisticScorer(bank.ids, weights, intercept, normalised=False)
-    state = scorer.score(replace(features, pooled=x), bank)
-    np.testing.assert_array_equal(state.static[16:] > 0.5, truth[16:].astype(bool))
+    scorer = MeasuredScorer(bank.ids, weights, intercept, standard)
+    np.testing.assert_array_equal(scorer.score(features, bank).static[16:] > 0.5, truth[16:].astype(bool))
+    lost = scorer.score(encoder.encode([np.ones((40, 40, 3))]), bank)
+    np.testing.assert_allclose(lost.static[0], 1 / (1 + np.exp(-intercept)))
 
 
 def test_a_stored_model_finds_it_and_predicts_as_before(

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osler.morphometry.smear import NotFound, segment
-from osler.morphometry.standardise import standardise
 from osler.morphometry.white_cell import MEASUREMENTS, NAMES, measure
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -208,20 +207,3 @@ def test_grey_images_and_wrong_ranges_are_refused(image: np.ndarray):
     with pytest.raises(OslerError) as caught:
         measure(image)
     assert caught.value.code is Code.INPUT_RANGE
-
-
-def test_standardising_takes_out_what_a_site_shifts_and_stretches():
-    draw = np.random.default_rng(1)
-    values = draw.normal(size=(40, 3))
-    values[3, 1] = np.nan
-    values[:, 2] = 7.0
-    moved = np.concatenate([values, values * [2.0, 5.0, 1.0] + [3.0, -1.0, 4.0]])
-    out = standardise(moved, ["a"] * 40 + ["b"] * 40)
-    np.testing.assert_allclose(out[:40], out[40:], atol=1e-9)
-    np.testing.assert_allclose(np.nanmean(out[:40], axis=0), 0, atol=1e-9)
-    np.testing.assert_allclose(np.nanstd(out[:40, :2], axis=0), 1)
-    assert np.isnan(out[3, 1])
-    assert not out[:, 2].any()
-    with pytest.raises(OslerError) as caught:
-        standardise(moved, ["a"] * 75 + ["b"] * 5)
-    assert caught.value.code is Code.SUPPORT_INSUFFICIENT
