@@ -60,7 +60,9 @@ def batches_of(recipe: ShiftRecipe, sites: Mapping[str, Site], parts: Parts) -> 
     batches = [Batch("source", parts.source, own)]
     for name in others:
         site, rows = parts.tests[name]
-        batches.append(Batch(name, site, np.sort(rows) if recipe.confound else np.arange(len(sites[site]))))
+        batches.append(
+            Batch(name, site, np.sort(rows) if parts.source in recipe.confound else np.arange(len(sites[site])))
+        )
     if recipe.reference != OWN:
         batches.append(Batch("reference", *parts.reference))
     return batches

@@ -67,7 +67,7 @@ def parts_of(file: RecipeFile, sites: Mapping[str, Site], source: str, seed: int
             too few images of a class.
     """
     recipe, site = file.recipe, sites[source]
-    if recipe.confound is not None:
+    if source in recipe.confound:
         fit, tests = _confounded(file, site, seed)
     else:
         rows = _by_hint(file, site, seed) if recipe.splits == "part" else _by_shares(file, site, seed)
@@ -119,13 +119,11 @@ def _by_hint(file: RecipeFile, site: Site, seed: int) -> dict[str, Rows]:
 def _confounded(file: RecipeFile, site: Site, seed: int) -> tuple[dict[str, Rows], dict[str, tuple[str, Rows]]]:
     from osler_training.datasets.confounded import confound
 
-    rule = file.recipe.confound
-    if rule is None:
-        raise ValueError("The recipe has no confound")
+    rule = file.recipe.confound[site.name]
     try:
-        rows = confound(site.images, file.recipe.classes, rule.attribute, rule.values, dict(rule.sizes), seed)
+        rows = confound(site.images, file.recipe.classes, rule.attribute, rule.values, rule.sizes, seed)
     except OslerError as error:
-        raise file.refusal(error.code, error.message, error.mend, "confound") from error
+        raise file.refusal(error.code, error.message, error.mend, "confound", site.name) from error
     tests = {site.name: (site.name, rows["id_test"]), REVERSED: (site.name, rows["ood_test"])}
     return {name: np.asarray(rows[name], np.intp) for name in FIT}, tests
 
@@ -142,7 +140,7 @@ def _enough(file: RecipeFile, sites: Mapping[str, Site], parts: Parts) -> None:
                     Code.SUPPORT_INSUFFICIENT,
                     f"the {name} part of {parts.source} has {counts[k]} images of class {one!r}, fewer than {least}.",
                     "Change the shares, leave the class out, or use a larger set.",
-                    "confound" if file.recipe.confound else "splits",
+                    "confound" if parts.source in file.recipe.confound else "splits",
                 )
 
 

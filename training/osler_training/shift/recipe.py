@@ -69,13 +69,13 @@ class ConfoundRule(Strict):
 
     Attributes:
         attribute: Column of the source's table.
-        values: One value a class, in the order of the classes; numbers `[low, high]` for a range are written as "low:high".
-        sizes: Images of each class and part, such as train: 200.
+        values: The value of each class in training: a text, several, or `{low: .., high: ..}` for numbers.
+        sizes: Images of each class in train, select, calibrate, id_test and ood_test.
     """
 
     attribute: str
-    values: Annotated[tuple[Any, ...], Field(min_length=2)]
-    sizes: dict[str, Count] = {}
+    values: Annotated[tuple[str | tuple[str, ...] | dict[str, float], ...], Field(min_length=2)]
+    sizes: dict[str, Count]
 
 
 class EncoderEntry(Strict):
@@ -131,7 +131,7 @@ class ShiftRecipe(Strict):
         absent_at_target: Whether a target may lack classes.
         constant_concepts: What becomes of concepts that the reference answers always alike.
         concepts: Concepts to use; empty for all that the reference knows.
-        confound: The confounded split, instead of targets.
+        confound: By source, its confounded split, instead of targets.
         encoders: Encoders by name.
         preprocessing: By name, a list of corrections, each a name or `{name: options}`.
         methods: Methods by name.
@@ -159,7 +159,7 @@ class ShiftRecipe(Strict):
     absent_at_target: bool = False
     constant_concepts: Literal["refuse", "leave_out"] = "refuse"
     concepts: tuple[str, ...] = ()
-    confound: ConfoundRule | None = None
+    confound: dict[str, ConfoundRule] = {}
     encoders: Annotated[dict[str, EncoderEntry], Field(min_length=1)]
     preprocessing: Annotated[dict[str, tuple[str | dict[str, dict[str, Any]], ...]], Field(min_length=1)] = {NONE: ()}
     methods: Annotated[dict[str, MethodEntry], Field(min_length=1)]
@@ -200,10 +200,10 @@ class ShiftRecipe(Strict):
                 raise ValueError(f"{entry} names {', '.join(strangers)}, which data does not have")
         if self.reference in (*self.source, *self.targets):
             raise ValueError("the reference is also tested at: split it by `where`, or ground on the source's own part")
-        if self.confound is None and not all(self.targets_of(one) for one in self.source):
+        if strangers := sorted(set(self.confound) - set(self.source)):
+            raise ValueError(f"confound names {', '.join(strangers)}, which is no source")
+        if not all(self.targets_of(one) for one in self.source if one not in self.confound):
             raise ValueError("name a target, or a confound")
-        if self.confound is not None and self.targets:
-            raise ValueError("a confounded split has its own tests: leave out targets")
         if strangers := sorted(set(self.baseline) - set(self.methods)):
             raise ValueError(f"baseline names {', '.join(strangers)}, which methods does not have")
         if spaced := [
@@ -227,7 +227,7 @@ class ShiftRecipe(Strict):
 
     def targets_of(self, source: str) -> tuple[str, ...]:
         """Return the sites that a model of a source is carried to."""
-        if self.confound is not None:
+        if source in self.confound:
             return ()
         return tuple(
             one for one in self.data if one not in (source, self.reference) and one in (self.targets or self.data)
