@@ -5,9 +5,9 @@
 `DIR` holds `cells_pbc`, `cells_jtsc` and `cells_cellavision`, each with `metadata.csv`. The probe is fitted on the train part
 of PBC (its strength chosen on half of the val part, its temperature on the other half) and meets neutrophils, lymphocytes,
 monocytes and eosinophils. Every correction takes its reference from the same training images. A site is measured on all its
-test images at once, without a label, and so is the test part of PBC, as if it were a site of its own. Nothing is chosen on a
-site: the table shows every row. Intervals are by bootstrap over images (none of the three knows patients, so they are
-optimistic), differences from the uncorrected probe are paired.
+test images at once, without a label, and so are 200 of the test part of PBC, as if they were a site of their own. Nothing is
+chosen on a site: the table shows every row. Intervals are by bootstrap over images (none of the three knows patients, so they
+are optimistic), differences from the uncorrected probe are paired.
 
 `mix` repeats JTSC and CellaVision with the shares of the classes brought to those of the source (each class drawn with
 replacement to the same number, ten draws) for features and probabilities; pixels keep what the whole site measured. What a
@@ -30,6 +30,7 @@ from osler.bottleneck.correction import FittedCorrection, through_stage
 from osler.bottleneck.encoders.catalogue import open_encoder
 from osler.bottleneck.protocols import Encoder
 from osler.bottleneck.records import Array, Features
+from osler.bottleneck.site_images import spread_out
 from osler_training.datasets import open_dataset
 from osler_training.datasets.images import Images
 from osler_training.evaluate.bootstrap import Estimate, estimate, patient_weights
@@ -128,8 +129,8 @@ def cohort(features: Features, images: Images) -> Cohort:
     return Cohort(features, labels(images), images.patients)
 
 
-def open_bench(data: Path, encoder: Encoder, cache: Path, seed: int) -> Bench:
-    """Read the sites and fit the probe."""
+def open_bench(data: Path, encoder: Encoder, cache: Path, seed: int, most: int) -> Bench:
+    """Read the sites and fit the probe; the test part of PBC has at most so many images, evenly apart."""
     sites = {name: open_dataset("any_csv", data / f"cells_{name}") for name in ("pbc", "jtsc", "cellavision")}
     sites = {name: one.rows(one.table["label"].isin(CLASSES).to_numpy()) for name, one in sites.items()}
     parts = {
@@ -140,7 +141,8 @@ def open_bench(data: Path, encoder: Encoder, cache: Path, seed: int) -> Bench:
     val, train = cohorts["val"], cohorts["train"]
     probe = fit_probe(train.features.pooled, train.y, val.rows(first), val.rows(~first), CS)
     prior = np.bincount(train.y) / len(train)
-    tests = {"pbc": parts["test"], "jtsc": sites["jtsc"], "cellavision": sites["cellavision"]}
+    some = parts["test"].rows(spread_out(len(parts["test"]), most))
+    tests = {"pbc": some, "jtsc": sites["jtsc"], "cellavision": sites["cellavision"]}
     return Bench(encoder, cache, parts["train"], probe, prior, tests, seed)
 
 
@@ -151,10 +153,11 @@ def main() -> None:
     parser.add_argument("--encoder", default="imagenet_lite0")
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--only", nargs="*", default=list(RECIPES), metavar="ROW")
+    parser.add_argument("--most", type=int, default=200, metavar="N", help="most images of the test part of PBC")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    bench = open_bench(arguments.data, open_encoder(arguments.encoder), arguments.cache, arguments.seed)
+    bench = open_bench(arguments.data, open_encoder(arguments.encoder), arguments.cache, arguments.seed, arguments.most)
     base = bench.estimates(RECIPES["none"])
     rows: dict[str, Any] = {}
     print(f"probe: {bench.probe.record()}; sites: { {name: len(one) for name, one in bench.tests.items()} }")
