@@ -30,7 +30,7 @@ def discriminability(values: Array, y: NDArray[np.intp], classes: int) -> Array:
 def likeness(vectors: Array) -> Array:
     """Return cosines of concept vectors (C, D) as (C, C), negative ones as zero: what is opposed covers nothing."""
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return np.maximum(unit @ unit.T, 0)
+    return np.asarray(np.maximum(unit @ unit.T, 0))
 
 
 def value_of(chosen: list[int], worth: Array, alike: Array, coverage: float) -> float:
@@ -52,7 +52,9 @@ def choose(worth: Array, alike: Array, count: int, coverage: float) -> tuple[lis
 
     The value is at least (1 - 1/e) of the best that as many can reach. Of equals the first is taken.
     """
-    covered, chosen, gains = np.zeros(len(worth)), [], []
+    covered = np.zeros(len(worth))
+    chosen: list[int] = []
+    gains: list[float] = []
     for _ in range(min(count, len(worth))):
         gain = (1 - coverage) * worth / len(worth)
         gain = gain + coverage * (np.maximum(alike, covered[:, None]) - covered[:, None]).mean(axis=0)
