@@ -5,7 +5,6 @@ All images of a site move by the same map, so that what differs between two imag
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -116,9 +115,9 @@ def _pixels(image: Array) -> Array:
 
 def _rgb(lab: Array) -> Array:
     lab[..., 0] = np.clip(lab[..., 0], 0, 100)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # It says that colours out of gamut are cut off, as is told above.
-        return np.asarray(np.clip(lab2rgb(lab), 0.0, 1.0))
+    # Beyond it Z would be negative, which the library sets to zero too, with a warning for every image.
+    lab[..., 2] = np.minimum(lab[..., 2], 200 * (lab[..., 0] + 16) / 116 - 1e-9)
+    return np.asarray(np.clip(lab2rgb(lab), 0.0, 1.0))
 
 
 def _by_moments(own: Statistics, reference: Statistics) -> Callable[[Array], Array]:

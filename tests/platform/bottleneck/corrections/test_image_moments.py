@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -95,6 +96,19 @@ def test_a_black_image_says_nothing_and_is_survived(draw_images: DrawImages):
     with pytest.raises(OslerError) as caught:
         one.measure(black)
     assert caught.value.code is Code.NOTHING_ELIGIBLE
+
+
+def test_colours_that_no_screen_shows_are_cut_off_quietly():
+    one = ImageMoments(kappa=0)
+    draw = np.random.default_rng(0)
+    dull = [0.5 + 0.02 * draw.normal(size=(20, 20, 3)) for _ in range(2)]
+    gaudy = [draw.uniform(size=(20, 20, 3)) for _ in range(2)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        got = np.stack(matched(one, dull, gaudy))
+        yellow = one.match([np.full((5, 5, 3), [1.0, 1.0, 0.0])], one.measure(dull), one.measure(gaudy))[0]
+    assert (got.min(), got.max()) == (0, 1)
+    assert np.isfinite(yellow).all()
 
 
 def test_other_channels_and_ranges_are_refused():
