@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from osler.bottleneck.feature_cache import image_key
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_training.datasets import Images, open_dataset
-from osler_training.datasets.tables import file_digests, inside, sex_of, years
+from osler_training.datasets.tables import Rows, file_digests, inside, sex_of, years
 
 HEADER = "image,site,patient_id,label,view,sex,age,text,split_hint,scanner"
 
@@ -198,3 +200,23 @@ def test_names_that_lead_out(name: str, tmp_path: Path) -> None:
     with pytest.raises(OslerError) as refused:
         inside(tmp_path, name)
     assert refused.value.code is Code.PATH_OUTSIDE
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    name=st.one_of(
+        st.text(),
+        st.lists(st.sampled_from(["..", ".", "a", "", "/", "~", "C:", "\\", "\0", "x" * 300]), max_size=6).map(
+            "/".join
+        ),
+    )
+)
+def test_no_name_breaks_the_reading_or_leads_out(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    root = tmp_path_factory.getbasetemp()
+    rows = Rows("any", root, "skip")
+    rows.add(name)
+    assert len(rows.table) + sum(map(len, rows.faults.values())) == 1
+    try:
+        assert inside(root, name).resolve().is_relative_to(root.resolve())
+    except (OslerError, OSError, RuntimeError):
+        assert not rows.table

@@ -93,7 +93,7 @@ class Rows:
             path = inside(self.root, image)
             if path in self.seen:
                 raise OslerError(Code.ROW_REPEATED, "The image is listed twice.", "")
-            if not path.is_file():
+            if not _is_file(path):
                 raise OslerError(Code.IMAGE_MISSING, "There is no such image.", "")
         except OslerError as error:
             self.fault(error.code, image)
@@ -197,6 +197,13 @@ def inside(root: Path, name: str) -> Path:
     if pure.is_absolute() or ".." in pure.parts or "\0" in name or "\\" in name or re.match("[A-Za-z]:", name):
         raise OslerError(Code.PATH_OUTSIDE, "The path leads out of the folder.", "")
     return root / pure
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def file_digests(paths: Iterable[Path]) -> list[str]:
