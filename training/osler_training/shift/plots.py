@@ -40,7 +40,7 @@ def specification(rows: Sequence[Row], metric: str) -> str:
 def differences(rows: Sequence[Row], metric: str) -> str:
     """Draw the paired difference of every row to its baseline, with its interval."""
     known = sorted(
-        (row for row in rows if (row.get("minus_same") or {}).get("value") is not None),
+        (row for row in rows if _differs(row.get("minus_same") or {})),
         key=lambda row: row["minus_same"]["value"],
     )
     figure = _figure(7.5, 0.9 + 0.2 * len(known))
@@ -64,7 +64,7 @@ def id_ood(rows: Sequence[Row], metric: str) -> str:
     kinds = list(dict.fromkeys(row["preprocessing"] for row in rows))
     columns = min(3, len(pairs))
     lines = int(np.ceil(len(pairs) / columns))
-    figure = _figure(max(5.5, 3.3 * columns), 3.3 * lines + 1.1)
+    figure = _figure(3.3 * columns + 2.2, 3.3 * lines + 0.4)
     axes = np.atleast_1d(figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)).ravel()
     colours = _colours(rows)
     values = [100 * row[one]["value"] for row in rows for one in ("id", "ood") if row[one]["value"] is not None]
@@ -86,6 +86,11 @@ def id_ood(rows: Sequence[Row], metric: str) -> str:
     return _svg(figure)
 
 
+def _differs(one: Row) -> bool:
+    """Return whether a difference is known and is not that of the baseline to itself."""
+    return one.get("value") is not None and any(one[key] != 0 for key in ("value", "ci_low", "ci_high"))
+
+
 def _legend(figure: Any, colours: Mapping[str, str], kinds: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
@@ -94,7 +99,7 @@ def _legend(figure: Any, colours: Mapping[str, str], kinds: Sequence[str]) -> No
         Line2D([], [], marker=MARKS[place % len(MARKS)], ls="", color="#5b6675", label=name)
         for place, name in enumerate(kinds)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
 
 
 def _whisker(axis: Any, x: int, row: Row, colour: str) -> None:
