@@ -80,7 +80,7 @@ def read(
     table["age"] = table["age"].map(years).astype(float)
     classes = sorted(set(table["label"]) - {""})
     return Images(
-        table=table,
+        table=table[[*COLUMNS, *(name for name in table.columns if name not in COLUMNS)]],
         concepts=_concepts([study for study, _ in chosen], table.index),
         findings=pd.DataFrame([one_hot(one, classes) for one in table["label"]], columns=classes, dtype=float),
         load=Loader(tuple(instance.path for _, instance in chosen), reading),
