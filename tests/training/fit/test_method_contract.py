@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from osler.bottleneck.artefact import load_bottleneck, save_bottleneck
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features
+from osler.explain.contrast import explain
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_training.fit.methods import fit_method, method_names, parse_options
@@ -32,8 +33,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 # Trained on pixels: slow, so that few images must do.
 ON_PIXELS = ("fine_tuned_cnn", "fine_tuned_densenet", "fine_tuned_vit")
-# What the planted encoder cannot give: `test_methods` fits these with a network of open_clip.
-REFUSED = {"fine_tuned_encoder": Code.MODEL_INVALID}
+# What the planted encoder cannot give: `test_methods` fits these with a network of open_clip, `test_joined` with two.
+REFUSED = {"fine_tuned_encoder": Code.MODEL_INVALID, "joined": Code.USAGE}
 COPES = ("linear_probe", "measured", "report_probe")  # with features that are missing
 # How far probabilities may move with the bank's order, where the start of a training is drawn by a concept's place.
 LOOSE: dict[str, float] = {}
@@ -119,6 +120,26 @@ def test_contributions_add_up_and_the_disk_changes_nothing(planted: World, fit: 
     mask = np.zeros(output.state.static.shape, bool)
     same = pipeline.predict_features(test.features, clamp=(mask, np.full(mask.shape, np.nan)))
     np.testing.assert_array_equal(same.logits, output.logits)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_explanation_adds_up_to_the_margin(planted: World, fit: Any, name: str) -> None:
+    pipeline = pipeline_of(fit(name, 3))
+    if pipeline is None:
+        return
+    for row in range(3):
+        features = planted(3).test.features.rows(np.array([row]))
+        output = pipeline.predict_features(features)
+        if output.residual_logits is not None:  # what no concept names cannot be explained
+            with pytest.raises(OslerError) as caught:
+                explain(pipeline, features, study="s", site="")
+            assert caught.value.code is Code.MODEL_INVALID
+            return
+        told = explain(pipeline, features, study="s", site="")
+        first, second = np.sort(output.logits[0])[[-1, -2]]
+        assert told.margin == pytest.approx(first - second, abs=1e-9)
+        total = told.baseline + sum(one.contribution for one in told.concepts)
+        assert total == pytest.approx(told.margin, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in ON_PIXELS])

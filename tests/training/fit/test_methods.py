@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from osler.bottleneck.encoders.lazy import LazyEncoder
 from osler.bottleneck.encoders.open_clip import OpenClipEncoder, build_model, save_encoder
 from osler.bottleneck.encoders.preprocess import Preprocess
 from osler.bottleneck.encoders.vocabulary import Vocabulary
@@ -25,7 +27,12 @@ CLASSES = ("small", "large")
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> OpenClipEncoder:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("encoder") / "tiny"
+
+
+@pytest.fixture(scope="module")
+def encoder(folder: Path) -> OpenClipEncoder:
     vocabulary = Vocabulary.build(["a small square"], size=40, context_length=8)
     config = {
         "embed_dim": 16,
@@ -36,7 +43,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> OpenClipEncoder:
     model = build_model(config)
     return save_encoder(
         model,
-        tmp_path_factory.mktemp("encoder") / "tiny",
+        folder,
         model_cfg=config,
         preprocess=Preprocess(SIDE),
         vocabulary=vocabulary,
@@ -98,6 +105,19 @@ def test_every_method_learns_and_repeats_itself(
     assert (prob.argmax(1) == test.y).mean() > 0.9
     np.testing.assert_allclose(prob.sum(1), 1)
     np.testing.assert_array_equal(prob, fit_method(name, problem, options, seed=4).probabilities(test))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("zero_shot", {}), ("labo", {}), ("fine_tuned_encoder", {"epochs": 1}), ("random_concepts", {})],
+)
+def test_an_encoder_that_is_not_loaded_yet_does_as_well(
+    name: str, options: dict[str, float], problem: Problem, encoder: OpenClipEncoder, folder: Path
+) -> None:
+    lazy = replace(problem, encoder=LazyEncoder(folder, encoder.digest))
+    test = squares(encoder, "x", 20, 9)
+    first, second = (fit_method(name, one, options, seed=0).probabilities(test) for one in (problem, lazy))
+    np.testing.assert_array_equal(first, second)
 
 
 def test_training_a_tower_leaves_the_encoder_frozen(problem: Problem, encoder: OpenClipEncoder) -> None:

@@ -13,7 +13,7 @@ from osler.bottleneck.records import Array, Features
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_training.fit.problem import Problem
-from osler_training.fit.text_space import TextEncoder
+from osler_training.fit.text_space import has_text_space
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def random_concepts(problem: Problem, *, seed: int) -> Problem:
         labels[answered, c] = 0.0
         labels[answered[np.argsort(-side, kind="stable")[:positives]], c] = 1.0
     encoder = problem.encoder
-    if isinstance(encoder, TextEncoder):
+    if has_text_space(problem):
         encoder = RandomTexts(encoder, x.shape[1], seed)
     return replace(problem, reference=replace(problem.reference, concepts=labels), encoder=encoder)
 

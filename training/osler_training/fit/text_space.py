@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from osler.bottleneck.clamping import source_percentiles
+from osler.bottleneck.encoders.lazy import opened
 from osler.bottleneck.records import Array
 from osler.bottleneck.scorers.projection import ProjectionScorer
 from osler_contracts.codes import Code
@@ -39,7 +40,7 @@ def text_vectors(problem: Problem, part: Part) -> Array:
 
 def has_text_space(problem: Problem) -> bool:
     """Return whether the encoder reads, and features lie where it puts what it reads."""
-    return problem.train.features.text_space and isinstance(problem.encoder, TextEncoder)
+    return problem.train.features.text_space and isinstance(opened(problem.encoder), TextEncoder)
 
 
 def read_texts(problem: Problem, texts: Sequence[str]) -> Array:
@@ -48,11 +49,12 @@ def read_texts(problem: Problem, texts: Sequence[str]) -> Array:
     Raises:
         OslerError: `part-missing` where the encoder has no text space.
     """
-    if not has_text_space(problem) or not isinstance(problem.encoder, TextEncoder):
+    reader = opened(problem.encoder) if problem.train.features.text_space else None
+    if not isinstance(reader, TextEncoder):
         raise OslerError(
             Code.PART_MISSING, "The encoder has no text space.", "Use an encoder with a text tower, or another method."
         )
-    return problem.encoder.encode_text(texts)
+    return reader.encode_text(texts)
 
 
 def text_grounding(problem: Problem, part: Part, x: Array) -> Grounding:

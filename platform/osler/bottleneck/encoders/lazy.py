@@ -32,3 +32,8 @@ class LazyEncoder:
     def encode(self, images: Sequence[Array], *, tokens: bool = False) -> Features:
         """Encode images; see `Encoder.encode`."""
         return self.loaded.encode(images, tokens=tokens)
+
+
+def opened(encoder: Encoder) -> Encoder:
+    """Return the encoder itself: loaded, where it was lazy."""
+    return encoder.loaded if isinstance(encoder, LazyEncoder) else encoder

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from osler.bottleneck.encoders.lazy import opened
 from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -48,11 +49,12 @@ def fit(problem: Problem, options: Options, *, seed: int) -> NetworkClassifier:
     Raises:
         OslerError: `model-invalid` where the encoder is no open_clip model.
     """
-    if not isinstance(problem.encoder, OpenClipEncoder):
+    encoder = opened(problem.encoder)
+    if not isinstance(encoder, OpenClipEncoder):
         raise OslerError(
             Code.MODEL_INVALID, "Only an open_clip encoder can be trained further.", "Name another method."
         )
-    side = options.side or problem.encoder.preprocess.size
-    network = TunedEncoder(problem.encoder, len(problem.classes))
+    side = options.side or encoder.preprocess.size
+    network = TunedEncoder(encoder, len(problem.classes))
     rule = replace(options, side=side)
     return train_network(network, problem.train, problem.select, problem.calibrate, rule, seed=seed)
