@@ -17,7 +17,7 @@ from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_knowledge.bank import ConceptBank
 
-FILL = "fill"
+FILL = "part.fill"  # No scorer names a tensor of its own so.
 
 
 @dataclass(frozen=True, eq=False)
