@@ -84,6 +84,12 @@ def test_the_same_seed_gives_the_same_table(knobo: Callable[..., Path]) -> None:
     assert replicate(knobo(1, 0), plan) == replicate(knobo(1, 0), plan)
 
 
+def test_features_are_taken_at_unit_length(knobo: Callable[..., Path]) -> None:
+    held = read_set(knobo(1, 0), "whyxrayclip", "NIH-sex")
+    assert held is not None
+    assert np.allclose(np.linalg.norm(held.splits["val"].x, axis=1), 1)
+
+
 def test_ready_groundings_serve_without_a_reference(knobo: Callable[..., Path]) -> None:
     data = knobo(1, 0, annotated=False, groundings=True)
     plan = Plan(modalities=("xray",), methods=("KnoBo", "PCBM", "LaBo"), concepts=8)
@@ -126,6 +132,7 @@ def test_a_prior_that_lacks_a_class_is_unknown_and_an_unknown_weight_is_drawn_to
         ("label", Code.MODEL_INVALID),
         ("class", Code.PART_MISSING),
         ("values", Code.MODEL_INVALID),
+        ("encoder", Code.MODEL_INVALID),
         ("prior", Code.BANK_INVALID),
         ("list", Code.PART_MISSING),
     ],
@@ -140,6 +147,9 @@ def test_damaged_files_are_refused(knobo: Callable[..., Path], tmp_path: Path, d
         shutil.rmtree(folder / "NIH-sex" / "val" / "benign")
     elif damage == "values":
         torch.save(np.full((3, 20), np.nan, np.float32), folder / "NIH-sex" / "train" / "benign" / "64.pt")
+    elif damage == "encoder":
+        for file in (folder / "NIH-sex").rglob("*.pt"):
+            torch.save(np.ones((4, 19), np.float32), file)
     elif damage == "prior":
         (data / "bottlenecks" / "concept_priors" / "xray_class2concept2answer.json").write_text("{")
     else:

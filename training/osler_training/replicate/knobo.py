@@ -104,6 +104,21 @@ class Grounds:
     groundings: Grounding | None = None
     _shared: dict[int, Reference] = field(default_factory=dict)
 
+    def check_width(self, name: str, width: int) -> None:
+        """Refuse features of another encoder than the concepts rest on.
+
+        Raises:
+            OslerError: `model-invalid`.
+        """
+        grounded = [] if self.reference is None else [self.reference[0].shape[1]]
+        grounded += [] if self.groundings is None else [self.groundings.vectors.shape[1]]
+        if any(one != width for one in grounded):
+            raise OslerError(
+                Code.MODEL_INVALID,
+                f"{name} has features of {width} figures, and its concepts were grounded on {grounded[0]}.",
+                "Give features of one encoder throughout.",
+            )
+
     def reference_for(self, classes: int, width: int, concepts: int) -> Reference:
         """Return the reference of a task; it has no row where there is none."""
         if classes not in self._shared:
@@ -162,8 +177,10 @@ def _modality(
     grounds = Grounds()
     if about["sets"]:
         bank = read_bank(data, modality, plan.corpus)
+        ready = model == modality.model  # the distributed groundings are for the modality's own encoder
         grounds = Grounds(
-            read_reference(data, modality, model, bank), read_groundings(data, modality, bank, plan.concepts)
+            read_reference(data, modality, model, bank),
+            read_groundings(data, modality, bank, plan.concepts) if ready else None,
         )
         about |= {
             "concepts_listed": len(bank.ids),
@@ -186,6 +203,7 @@ def _modality(
 
 def _problem(data: Path, modality: Modality, held: KnoboSet, grounds: Grounds, plan: Plan, model: str) -> Problem:
     train = held.splits["train"]
+    grounds.check_width(held.name, train.x.shape[1])
     parts = split_patients(train.patients, train.y, SHARES, seed=plan.seed)
     whole = Cohort(Features(train.x), train.y, train.patients)
     bank = read_bank(data, modality, plan.corpus, held.classes)

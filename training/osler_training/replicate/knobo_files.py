@@ -71,7 +71,7 @@ MODALITIES = {
 
 @dataclass(frozen=True)
 class Split:
-    """Features (n, D), class indices (n,) and patients (n,) of a split."""
+    """Features at unit length (n, D), class indices (n,) and patients (n,) of a split."""
 
     x: Array
     y: NDArray[np.intp]
@@ -129,7 +129,13 @@ def _read_split(folder: Path, split: str, classes: tuple[str, ...], images: Mapp
         known = [_patient(one) for one in images.get(name, ())]
         own = [f"{folder.name}/{split}/{name}/{row}" for row in range(len(x))]
         patients += known if len(known) == len(x) else own  # names are of use only where every row has one
-    return Split(np.concatenate(rows), np.array(y, np.intp), tuple(patients))
+    return Split(_unit(np.concatenate(rows)), np.array(y, np.intp), tuple(patients))
+
+
+def _unit(x: Array) -> Array:
+    """Return rows of unit length, as the source takes them."""
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.asarray(x / np.where(length > 0, length, 1), np.float32)
 
 
 def _place(path: Path) -> tuple[int, str]:
