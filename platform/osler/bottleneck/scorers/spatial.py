@@ -199,3 +199,10 @@ def _over_concepts(x: Array) -> Array:
     """Normalise the last axis to mean 0 and deviation 1, as LayerNorm does."""
     centred = x - x.mean(-1, keepdims=True)
     return np.asarray(centred / np.sqrt((centred**2).mean(-1, keepdims=True) + _EPSILON))
+
+
+def shown(maps: Array) -> Array:
+    """Return maps (..., h, w), each brought to [0, 1] by its own range, for a reader's eye; a flat map is zero."""
+    low, high = maps.min((-2, -1), keepdims=True), maps.max((-2, -1), keepdims=True)
+    wide = high - low
+    return np.asarray((maps - low) / np.where(wide > 0, wide, 1))
