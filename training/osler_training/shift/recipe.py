@@ -135,7 +135,8 @@ class ShiftRecipe(Strict):
         encoders: Encoders by name.
         preprocessing: By name, a list of corrections, each a name or `{name: options}`.
         methods: Methods by name.
-        baseline: Names of the entries of `methods` among whose rows the paired baseline is chosen, on the source alone.
+        baseline: Names of the entries of `methods` among whose rows the paired baseline is chosen, on the source alone;
+            `linear_probe` where nothing is said and there is one.
         images: Side in pixels of the images that methods trained on pixels receive; None for none.
         replicates: Replicates of the bootstrap over patients.
         goal_metric: Metric of the curve and of the paired differences.
@@ -163,7 +164,7 @@ class ShiftRecipe(Strict):
     encoders: Annotated[dict[str, EncoderEntry], Field(min_length=1)]
     preprocessing: Annotated[dict[str, tuple[str | dict[str, dict[str, Any]], ...]], Field(min_length=1)] = {NONE: ()}
     methods: Annotated[dict[str, MethodEntry], Field(min_length=1)]
-    baseline: tuple[str, ...] = ("linear_probe",)
+    baseline: tuple[str, ...] = ()
     images: Count | None = None
     replicates: Annotated[int, Field(ge=20)] = 1000
     goal_metric: str = "balanced_accuracy"
@@ -184,6 +185,8 @@ class ShiftRecipe(Strict):
                 record[key] = {one: {} for one in value}
             elif isinstance(value, dict):
                 record[key] = {name: {} if entry is None else entry for name, entry in value.items()}
+        if "linear_probe" in (record.get("methods") or ()):
+            record.setdefault("baseline", ["linear_probe"])
         return record
 
     @model_validator(mode="after")
