@@ -3,8 +3,10 @@
     python training/benchmarks/cells_concepts.py ../shared/data [--cache FOLDER] [--json FILE] [--purity] [--methods ...]
 
 Fitted and split as `cells.py` does. Concepts of one WBCAtt attribute exclude each other and are corrected together. The two
-other laboratories have no annotated concepts: what needs them is unmeasured there. No set names its patients, so intervals
-are over images and too narrow.
+other laboratories have no annotated concepts: what needs them is unmeasured there. So that corrections and concepts are seen
+out of domain as well, the cells of the `test` part are also shown as another stain would have made them
+(`cells_simulated.py`): the same cells, so that what moved is paired. No set names its patients, so intervals are over images
+and too narrow.
 """
 
 from __future__ import annotations
@@ -14,27 +16,32 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cells import CLASSES, SEED, SOURCE, TARGETS, Site, problem_of, read
+from cells_simulated import Simulated
 
 from osler.bottleneck.encoders.catalogue import open_encoder
-from osler.bottleneck.records import Array
+from osler.bottleneck.protocols import Encoder
+from osler.bottleneck.records import Array, Features
 from osler_knowledge.propose import build_bank
 from osler_training.datasets import open_dataset
 from osler_training.datasets.concept_maps import map_named
 from osler_training.datasets.images import Images
 from osler_training.evaluate.agreement import label_agreement
 from osler_training.evaluate.bottleneck_report import BottleneckReport, ReportRule, shown
-from osler_training.evaluate.concepts import excluded
+from osler_training.evaluate.concepts import excluded, moved_concepts
 from osler_training.evaluate.records import Records
 from osler_training.evaluate.scoring import score
 from osler_training.fit.bottleneck import BottleneckClassifier
 from osler_training.fit.methods import fit_method
 from osler_training.fit.problem import Cohort, Problem
 
+STAIN = "stain"
+SIMULATED = f"simulated {STAIN}"
 METHODS = {"measured": "white_cell_morphometry", "bottleneck_prior": "imagenet_lite0", "pcbm": "imagenet_lite0"}
 
 
@@ -47,6 +54,14 @@ def attributes(ids: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(members) for name, members in groups.items()}
 
 
+def restained(source: Images, encoder: Encoder, cache: Path | None) -> Features:
+    """Return the features of the cells that are tested on, as another stain would have made them."""
+    rows = (source.table["part"].to_numpy(str) == "test") & (Site.of(source).y >= 0)
+    test = source.rows(np.flatnonzero(rows))
+    made = Simulated(tuple(test.keys), test.load, (STAIN,))
+    return Site(made, test.table["label"].to_numpy(str)).features(encoder, cache)
+
+
 def cohort(images: Images, features: Any, ids: tuple[str, ...], part: str = "") -> Cohort:
     """Return the cells of the four kinds of a part, with what is known of their concepts."""
     site = Site.of(images)
@@ -57,27 +72,44 @@ def cohort(images: Images, features: Any, ids: tuple[str, ...], part: str = "") 
     return Cohort(features.rows(rows), site.y[rows], patients, study_uids=keys, concepts=concepts)
 
 
-def concepts_read(
-    model: BottleneckClassifier, test: Cohort, ids: tuple[str, ...], thresholds: Mapping[str, float]
-) -> Any:
-    """Return how well each concept is read, and which have too few answers."""
+def records_of(
+    model: BottleneckClassifier, test: Cohort, ids: tuple[str, ...], thresholds: Mapping[str, float], site: str
+) -> Records:
+    """Return the flat table of a test set."""
     bank = model.pipeline.bank
     state = model.pipeline.state(test.features)
     truth: Array = np.asarray(test.concepts)[:, [ids.index(one) for one in bank.ids]]
-    records = Records(
+    return Records(
         classes=CLASSES,
         y=test.y,
         prob=model.probabilities(test),
         studies=test.study_uids,
         patients=test.patients,
-        sites=(SOURCE,) * len(test),
+        sites=(site,) * len(test),
         concepts=bank.ids,
         concept_value=state.static,
         concept_prob=None if state.prob is None else state.prob[:, 0],
         concept_truth=truth,
         head={"concept_thresholds": dict(thresholds)},
     )
-    return {"figures": score(records, seed=SEED), "excluded": sorted(excluded(records))}
+
+
+def concepts_read(source: Records, target: Records) -> Any:
+    """Return how well each concept is read at the source and under another stain, which moved, and which are too rare."""
+    return {
+        "source": score(source, seed=SEED),
+        "simulated": score(target, seed=SEED),
+        "moved": {
+            one.concept: {
+                "source": one.source.value,
+                "target": one.target.value,
+                "difference": shown(one.difference),
+                "p_corrected": one.p_corrected,
+            }
+            for one in moved_concepts(source, target, seed=SEED)
+        },
+        "excluded": sorted(excluded(source)),
+    }
 
 
 def agreement(first: Images, second: Images, ids: tuple[str, ...]) -> dict[str, Any]:
@@ -108,9 +140,12 @@ def run(folder: Path, cache: Path | None, methods: Sequence[str], purity: bool) 
         rule = ReportRule(groups=attributes(model.pipeline.bank.ids), steps=None, purity=purity)
         report = BottleneckReport(model.pipeline, ids, problem.train, problem.select, rule, SEED)
         tests = {"id": cohort(sets[SOURCE], features[SOURCE], ids, "test")}
+        tests[SIMULATED] = replace(tests["id"], features=restained(sets[SOURCE], encoder, cache))
         tests |= {site: cohort(sets[site], features[site], ids) for site in TARGETS}
         fitted, started = time.perf_counter() - start, time.perf_counter()
-        result[method] = report.of(tests) | {"concepts": concepts_read(model, tests["id"], ids, report.thresholds)}
+        result[method] = report.of(tests)
+        tables = (records_of(model, tests[name], ids, report.thresholds, name) for name in ("id", SIMULATED))
+        result[method]["concepts"] = concepts_read(*tables)
         result[method]["seconds"] = {"fit": round(fitted, 1), "report": round(time.perf_counter() - started, 1)}
     return result
 
