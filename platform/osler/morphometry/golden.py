@@ -37,3 +37,18 @@ def golden_lesion() -> Array:
         image[(y - row) ** 2 + (x - column) ** 2 <= 5] = (0.25, 0.14, 0.10)
     image[np.abs(y - 30 - 0.3 * x) < 1.2] = (0.12, 0.10, 0.09)
     return np.asarray(np.clip(image + grain[..., None], 0, 1), np.float32)
+
+
+def golden_chest() -> Array:
+    """Return a fixed test image (200, 190): a bright body with two dark lungs, a heart, ribs, and one opaque zone."""
+    y, x = np.mgrid[0:200, 0:190].astype(float)
+    image = np.where(np.abs(x - 95) < 88, 0.62, 0.02) * (0.85 + 0.15 * np.sqrt(np.clip(1 - ((x - 95) / 90) ** 2, 0, 1)))
+    for middle, base in ((56, 150), (134, 156)):
+        lung = ((x - middle) / 33) ** 2 + ((y - 100) / 68) ** 2 <= 1
+        image[lung & (y < base - 12 + ((x - middle) / 10) ** 2)] = 0.22
+    image[((x - 104) / 34) ** 2 + ((y - 128) / 30) ** 2 <= 1] = 0.72
+    image[np.abs(x - 95) < 10] = 0.74
+    image[((x - 52) / 15) ** 2 + ((y - 118) / 14) ** 2 <= 1] += 0.25
+    image += 0.03 * (np.sin(y / 5 + np.abs(x - 95) / 30) > 0.6)
+    grain = 0.02 * (((x * 7919 + y * 104729) % 101) / 100 - 0.5)
+    return np.asarray(np.clip(image + grain, 0, 1), np.float32)

@@ -443,7 +443,11 @@ def measure(image: Array, parameters: LesionParameters | None = None) -> Reading
     Raises:
         OslerError: `input-range` where the image is grey or outside [0, 1].
     """
-    found = segment(image, parameters)
+    return measured(segment(image, parameters))
+
+
+def measured(found: Lesion | NoLesion) -> Reading:
+    """Measure what was found."""
     if isinstance(found, NoLesion):
         return Reading.nothing(MEASUREMENTS, found.reason)
     framed = FramedLesion.of(found)

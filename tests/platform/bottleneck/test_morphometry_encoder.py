@@ -92,9 +92,24 @@ def test_a_folder_that_is_not_what_it_records_is_refused(damage: str, tmp_path: 
     assert caught.value.code is Code.MODEL_HASH_MISMATCH
 
 
-def test_the_card_lists_every_measurement():
-    text = (encoder_folder(MEASURING[0]).path / "card.md").read_text(encoding="utf-8")
-    assert all(f"| `{name}` |" in text for name in MorphometryEncoder().feature_names)
+@pytest.mark.parametrize("name", MEASURING)
+def test_every_shipped_folder_opens_and_its_card_lists_every_measurement(name: str):
+    encoder = open_encoder(name)
+    assert isinstance(encoder, MorphometryEncoder)
+    assert encoder.golden_checked
+    assert encoder.digest == encoder_folder(name).digest
+    assert (encoder_folder(name).path / "card.md").read_text(encoding="utf-8").endswith(encoder.rules.table())
+    assert np.isfinite(encoder.encode([encoder.rules.golden()]).pooled).all()
+
+
+def test_rules_that_nobody_wrote_are_refused(tmp_path: Path):
+    folder = Path(shutil.copytree(encoder_folder(MEASURING[0]).path, tmp_path / "own"))
+    config = (folder / "encoder.json").read_text(encoding="utf-8")
+    (folder / "encoder.json").write_text(config.replace('"white cell of', '"crystal ball of'), encoding="utf-8")
+    (folder / "hashes.json").unlink()
+    with pytest.raises(OslerError) as caught:
+        open_encoder(folder)
+    assert caught.value.code is Code.MODEL_INVALID
 
 
 def test_the_cache_of_features_keeps_measurements_and_what_could_not_be_measured(tmp_path: Path):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # it brings torch, which a cached study does not need
 SHIPPED = ("phantom_clip", "imagenet_lite0")
 DEFAULT = SHIPPED[0]
 # Encoders that measure by rules instead of learning: their features have names and units.
-MEASURING = ("white_cell_morphometry", "lesion_morphometry")
+MEASURING = ("white_cell_morphometry", "lesion_morphometry", "chest_morphometry")
 
 
 class ImageEncoder(Encoder, Protocol):
