@@ -30,6 +30,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "fine_tuned_cnn": {"side": 32, "epochs": 1},
     "fine_tuned_densenet": {"side": 32, "epochs": 1},
     "fine_tuned_vit": {"side": 32, "epochs": 1, "patch": 16},
+    "label_free": {"projection": {"lr": 1e-2, "steps": 300}},
 }
 # Trained on pixels: slow, so that few images must do.
 ON_PIXELS = ("fine_tuned_cnn", "fine_tuned_densenet", "fine_tuned_vit")

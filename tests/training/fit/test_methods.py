@@ -94,7 +94,7 @@ def problem(encoder: OpenClipEncoder) -> Problem:
         # Texts of an encoder that was never trained are any direction: no cutoff may be asked of them.
         ("label_free", {"projection": {"least_activation": -1.0}}),
         ("fine_tuned_encoder", {"epochs": 10, "lr": 1e-2, "patience": 9}),
-        ("fine_tuned_cnn", {"side": 64, "epochs": 4, "lr": 1e-3}),
+        pytest.param("fine_tuned_cnn", {"side": 64, "epochs": 4, "lr": 1e-3}, marks=pytest.mark.slow),
     ],
 )
 def test_every_method_learns_and_repeats_itself(
