@@ -123,10 +123,12 @@ class MixtureAlignment:
         weights: Array = reference["weights"]
         scale: Array = np.ones(z.shape[1])
         shift: Array = np.zeros(z.shape[1])
-        count = known.sum(axis=0)
+        count, constant = known.sum(axis=0), means**2 / variances + np.log(variances)
         for _ in range(self.steps):
-            off = (scale * z + shift)[:, None] - means
-            density = -0.5 * ((off**2 / variances + np.log(variances)) * known[:, None]).sum(axis=2)
+            x = np.where(known, scale * z + shift, 0.0)
+            # (x - mean)^2 / variance, multiplied out: (n, G, D) would not fit in memory for features of a network.
+            squares = x**2 @ (1 / variances).T - 2 * x @ (means / variances).T + known @ constant.T
+            density = -0.5 * squares
             member = softmax(density + np.log(weights), axis=1)
             weights = (member.sum(axis=0) + self.pull * reference["weights"]) / (len(z) + self.pull)
             before = scale, shift
