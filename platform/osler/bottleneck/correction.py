@@ -56,8 +56,13 @@ class FittedCorrection:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over name, options and statistics."""
-        return _digest({"name": self.name, "options": dict(self.options)}, self.reference)
+        """SHA-256 over name, options and statistics, and over the version of a correction that came to work differently.
+
+        Features in a cache are found by it, so a correction that moves a batch differently than before raises `version`.
+        """
+        record = {"name": self.name, "options": dict(self.options)}
+        version = getattr(self.correction, "version", 1)
+        return _digest(record if version == 1 else {**record, "version": version}, self.reference)
 
     def to_artefact(self) -> tuple[Tensors, Record]:
         """Return what to store."""

@@ -273,3 +273,9 @@ def test_statistics_of_another_model_are_refused(corrected: Pipeline, draw_image
     with pytest.raises(OslerError) as caught:
         replace(corrected, encoder=None).predict_site(images)
     assert caught.value.code is Code.PART_MISSING
+
+
+def test_a_correction_that_works_differently_has_another_digest(corrected: Pipeline, monkeypatch: pytest.MonkeyPatch):
+    one = corrected.corrections[2]
+    monkeypatch.setattr(type(one.correction), "version", 2, raising=False)
+    assert FittedCorrection(one.name, one.reference, one.options).digest != one.digest

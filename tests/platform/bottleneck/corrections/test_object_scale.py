@@ -35,12 +35,21 @@ def test_a_disc_is_magnified_in_its_new_frame(zoom: float, frame: float, colour:
     assert got.shape[:2] == (round(80 * frame),) * 2
     assert got.ndim == image.ndim
     grey = got if got.ndim == 2 else got[..., 0]
-    if 40 * zoom < 80 * frame - 4:
+    # Cut off nowhere, and its mirror not in the frame.
+    if 40 * zoom < 80 * frame - 4 and frame < 1.4 * zoom:
         assert diameter(grey) == pytest.approx(40 * zoom, abs=2.5)
         assert grey[0, 0] == pytest.approx(0.1)
         rows, columns = np.nonzero(grey > 0.5)
         assert abs(rows.mean() - (len(grey) - 1) / 2) < 1.5
         assert abs(columns.mean() - (len(grey) - 1) / 2) < 1.5
+
+
+def test_a_frame_is_filled_with_the_mirror_of_the_image():
+    image = np.linspace(0, 1, 400).reshape(20, 20)
+    got = rescaled(image, 1.0, 1.5)
+    np.testing.assert_array_equal(got[5:25, 5:25], image)
+    np.testing.assert_array_equal(got[:5, 5:25], image[:5][::-1])
+    np.testing.assert_array_equal(got[5:25, 25:], image[:, -5:][:, ::-1])
 
 
 def test_no_change_is_no_resampling(draw_images: DrawImages):
