@@ -1,6 +1,6 @@
 """Do measured lungs, hearts and lesions agree with what experts drew and saw? Real images, and phantoms of known anatomy.
 
-    python training/benchmarks/measured_regions.py ../shared/data [--only skin|chest|phantom] [--json FILE]
+    python training/benchmarks/measured_regions.py ../shared/data [--only skin|outlines|zones|phantom|speed] [--json FILE]
 
 Nothing is trained. Skin: `lesion_morphometry` on all 200 images of PH2; Dice against the masks, and how well one measurement
 each, named beforehand, tells an annotated concept (AUROC; the `train` part of PH2 was looked at when the rules of colour were
@@ -131,32 +131,42 @@ def skin(folder: Path) -> dict[str, Any]:
     return result
 
 
-def lungs(folder: Path) -> dict[str, Any]:
-    """Score lungs and zones on the Cohen collection."""
+def cohen(folder: Path) -> pd.DataFrame:
+    """Return the table of the Cohen collection; an image without a patient is its own."""
     table = pd.read_csv(folder / "metadata.csv", keep_default_na=False)
     table["patient_id"] = table["patient_id"].where(table["patient_id"] != "", table["image"])
-    brixia = pd.read_csv(folder / "annotations_brixia.csv").set_index("image")
-    severity = pd.read_csv(folder / "annotations_severity.csv").set_index("image")
+    return table
+
+
+def outlines(folder: Path) -> dict[str, Any]:
+    """Score lungs against their outlines."""
+    table = cohen(folder)
     outlined = table[table["lung_mask"] != ""]
-    graded = table[table["image"].isin([*brixia.index, *severity.index])].set_index("image")
-    names = sorted({*outlined["image"], *graded.index})
-    found = {name: chest.segment(read(folder / name, "L")) for name in names}
     scores = []
     for name, mask in zip(outlined["image"], outlined["lung_mask"], strict=True):
-        drawn, here = np.asarray(Image.open(folder / mask)) > 0, found[name]
+        drawn, found = np.asarray(Image.open(folder / mask)) > 0, chest.segment(read(folder / name, "L"))
         ours = np.zeros(drawn.shape, bool)
-        if isinstance(here, chest.Chest):
-            ours = resize(here.spaces.any(axis=0).astype(float), drawn.shape) > 0.5
+        if isinstance(found, chest.Chest):
+            ours = resize(found.spaces.any(axis=0).astype(float), drawn.shape) > 0.5
         scores.append(dice(ours, drawn))
     who = outlined["patient_id"].to_numpy(str)
     unseen = (outlined["split_hint"] != "train").to_numpy()
     values = np.array(scores)
-    result: dict[str, Any] = {
+    return {
         "dice": {"all": mean_of(values, who), "val and test parts": mean_of(values[unseen], who[unseen])},
         "median_dice": round(float(np.median(values)), 3),
         "below .7": int((values < 0.7).sum()),
     }
-    rows = [chest_measurements.measured(found[name]).values for name in graded.index]
+
+
+def zones(folder: Path) -> dict[str, Any]:
+    """Score the opacity of zones against what readers gave."""
+    table = cohen(folder)
+    brixia = pd.read_csv(folder / "annotations_brixia.csv").set_index("image")
+    severity = pd.read_csv(folder / "annotations_severity.csv").set_index("image")
+    graded = table[table["image"].isin([*brixia.index, *severity.index])].set_index("image")
+    result: dict[str, Any] = {}
+    rows = [chest_measurements.measure(read(folder / name, "L")).values for name in graded.index]
     measured = pd.DataFrame(rows, columns=chest_measurements.NAMES, index=graded.index)
     result["unmeasured_share"] = round(float(measured.isna().to_numpy().mean()), 4)
     result["spearman"] = {
@@ -235,12 +245,13 @@ def main() -> None:
     """Run it from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder with skin_ph2, chest_cohen and chest_nih")
-    parser.add_argument("--only", choices=("skin", "chest", "phantom", "speed"))
+    parser.add_argument("--only", choices=("skin", "outlines", "zones", "phantom", "speed"))
     parser.add_argument("--json", type=Path, help="write the result here too")
     arguments = parser.parse_args()
     tasks: dict[str, Callable[[], Any]] = {
         "skin": lambda: skin(arguments.folder / "skin_ph2"),
-        "chest": lambda: lungs(arguments.folder / "chest_cohen"),
+        "outlines": lambda: outlines(arguments.folder / "chest_cohen"),
+        "zones": lambda: zones(arguments.folder / "chest_cohen"),
         "phantom": phantoms,
         "speed": lambda: speed(arguments.folder),
     }
