@@ -348,6 +348,10 @@ def measured(found: Chest | NoLungs) -> Reading:
     film = Film(found)
     if film.thorax <= 0 or (found.lungs.sum(axis=(1, 2)) < LEAST).any():
         return Reading.nothing(MEASUREMENTS, "the lungs do not lie side by side")
+    height, width = found.image.shape
+    top, bottom, left, right = film.box
+    if top <= 1 and left <= 1 and bottom >= height - 1 and right >= width - 1:
+        return Reading.nothing(MEASUREMENTS, "the outline of the lungs runs to the frame on every side")
     values = np.array([one.take(film) for one in MEASUREMENTS])
     return Reading(values, MEASUREMENTS, reasons={name: _why(name) for name in np.array(NAMES)[np.isnan(values)]})
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osler.morphometry.chest import Chest, ChestParameters, NoLungs, closed_path, drawn_lung, segment
-from osler.morphometry.chest_measurements import MEASUREMENTS, NAMES, measure
+from osler.morphometry.chest_measurements import MEASUREMENTS, NAMES, measure, measured
 from osler.morphometry.golden import golden_chest
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -121,6 +121,15 @@ def test_where_there_are_no_lungs_nothing_is_measured_and_the_reason_is_said(fil
     reading = measure(film)
     assert np.isnan(reading.values).all()
     assert reading.failure
+
+
+def test_lungs_that_fill_the_frame_are_none():
+    everywhere = np.ones((100, 100), bool)
+    found = Chest(
+        np.zeros((100, 100)), np.stack([everywhere] * 2), np.stack([everywhere] * 2), everywhere, (0, 0, 0, 0), 1.0
+    )
+    assert measured(found).failure == "the outline of the lungs runs to the frame on every side"
+    assert np.isnan(measured(found).values).all()
 
 
 @pytest.mark.parametrize("film", [np.zeros(50), np.full((90, 90), 1.2)])
