@@ -31,7 +31,7 @@ def top_share(values: Array, count: float) -> Array:
         return np.ones(values.shape)
     level = np.partition(flat, flat.size - max(1, int(np.ceil(count))))[flat.size - max(1, int(np.ceil(count)))]
     above, at = flat > level, flat == level
-    return (above + at * (count - above.sum()) / at.sum()).reshape(values.shape)
+    return np.asarray((above + at * (count - above.sum()) / at.sum()).reshape(values.shape))
 
 
 def pointing_hit(values: Array, mask: Mask) -> float:

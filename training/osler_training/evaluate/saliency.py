@@ -101,7 +101,7 @@ def co_occurrence(truth: Array, ids: Sequence[str], y: Array, *, limit: float = 
             both = ~np.isnan(truth[:, [a, b]]).any(axis=1)
             pair = truth[both][:, [a, b]]
             if len(pair) and np.ptp(pair, axis=0).min() > 0:
-                phi[a, b] = phi[b, a] = np.corrcoef(pair.T)[0, 1]
+                phi[a, b] = phi[b, a] = np.asarray(np.corrcoef(pair.T))[0, 1]
     flagged = [(ids[a], ids[b], float(phi[a, b])) for a in range(C) for b in range(a + 1, C) if abs(phi[a, b]) > limit]
     same: list[float] = []
     for c in range(C):

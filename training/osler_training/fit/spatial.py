@@ -69,7 +69,7 @@ class SpatialRule:
     layer_norm: bool = False
     weights: LossWeights = field(default_factory=LossWeights)
     concept_loss: Literal["cross_entropy", "absolute"] = "cross_entropy"
-    epochs: int = 30
+    epochs: int = 20
     batch: int = 64
     lr: float = 3e-3
     penalty: float = 1e-3
@@ -88,21 +88,23 @@ class FittedMaps:
 class MapNetwork(nn.Module):
     """What `SpatialScorer` computes, with gradients."""
 
-    def __init__(self, width: int, concepts: int, classes: int, rule: SpatialRule) -> None:
+    def __init__(self, width: int, ids: tuple[str, ...], classes: int, rule: SpatialRule, *, seed: int) -> None:
         super().__init__()
+        concepts = len(ids)
 
         def zeros(*shape: int) -> nn.Parameter:
             return nn.Parameter(torch.zeros(*shape))
 
         self.rule = rule
-        # Each concept has its own labels: nothing is alike that a random start would have to tell apart, and with none the
-        # order of the bank changes nothing.
+        # Each concept has its own labels: nothing is alike that a random start would have to tell apart.
         self.weights, self.intercept = zeros(concepts, width), zeros(concepts)
         self.query, self.key = (nn.Parameter(torch.eye(concepts)) for _ in range(2))
         self.sharpness, self.shift = zeros(concepts), zeros(concepts)
         self.gain = nn.Parameter(torch.ones(concepts))
         self.head = nn.Linear(concepts, classes)
-        nn.init.zeros_(self.head.weight)
+        # Only the classes need a start: they reach the maps through the head. It is drawn by a concept's name, not its place.
+        start = [np.random.default_rng([seed, *one.encode()]).normal(scale=0.1, size=classes) for one in ids]
+        self.head.weight.data = torch.from_numpy(np.stack(start, axis=1)).float()
         nn.init.zeros_(self.head.bias)
 
     def forward(self, tokens: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -156,10 +158,11 @@ def fit_maps(
     std = (taught.tokens - mean).square().mean((0, 1)).sqrt().clamp_min(1e-6)
     labels = torch.from_numpy(np.asarray(reference.concepts[~held][:, kept], np.float32))
     draw = torch.Generator().manual_seed(seed)
-    network = MapNetwork(len(std), len(kept), classes, rule)
+    ids = tuple(bank.ids[c] for c in kept)
+    network = MapNetwork(len(std), ids, classes, rule, seed=seed)
     y = torch.from_numpy(np.asarray(train.y)).long()
     _train(network, taught.scaled(mean, std), labels, studies.scaled(mean, std), y, draw)
-    scorer = _folded(network, tuple(bank.ids[c] for c in kept), mean, std)
+    scorer = _folded(network, ids, mean, std)
     return FittedMaps(scorer, _measured(scorer, reference, bank, held, fits))
 
 
