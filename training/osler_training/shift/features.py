@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +18,7 @@ from osler.bottleneck.corrections import parse_correction
 from osler.bottleneck.encoders.catalogue import encoder_folder, open_encoder
 from osler.bottleneck.encoders.lazy import LazyEncoder
 from osler.bottleneck.protocols import Encoder
-from osler.bottleneck.records import Features
+from osler.bottleneck.records import Array, Features
 from osler.files import write_atomically
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -47,6 +47,28 @@ class Batch:
     name: str
     site: str
     rows: Rows
+
+
+@dataclass(frozen=True)
+class Steady:
+    """An encoder whose features do not depend on what a cache held: one image alone is summed in another order than several.
+
+    Attributes:
+        encoder: The encoder.
+    """
+
+    encoder: Encoder
+
+    @property
+    def digest(self) -> str:
+        """That of the encoder."""
+        return self.encoder.digest
+
+    def encode(self, images: Sequence[Array], *, tokens: bool = False) -> Features:
+        """Encode images; one alone goes with its double."""
+        if len(images) == 1:
+            return self.encoder.encode([images[0], images[0]], tokens=tokens).rows(slice(0, 1))
+        return self.encoder.encode(images, tokens=tokens)
 
 
 def batches_of(recipe: ShiftRecipe, sites: Mapping[str, Site], parts: Parts) -> list[Batch]:
@@ -148,7 +170,7 @@ def encode_all(
             try:
                 for batch in batches:
                     images = sites[batch.site].images.rows(batch.rows)
-                    features, fitted = corrected(encoder, images, chosen, fitted, cache, tokens=tokens)
+                    features, fitted = corrected(Steady(encoder), images, chosen, fitted, cache, tokens=tokens)
                     write_atomically(folder / f"{batch.name}.safetensors", _packed(batch, features, encoder.digest))
             except OslerError as error:  # a correction that does not suit an encoder spares the others
                 write_json(folder / REFUSED, error.to_dict())
