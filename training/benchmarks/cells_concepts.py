@@ -25,8 +25,10 @@ from cells import CLASSES, SEED, SOURCE, TARGETS, Site, problem_of, read
 from cells_simulated import Simulated
 
 from osler.bottleneck.encoders.catalogue import open_encoder
+from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.protocols import Encoder
 from osler.bottleneck.records import Array, Features
+from osler.bottleneck.scorers.margin import MarginScorer
 from osler_knowledge.propose import build_bank
 from osler_training.datasets import open_dataset
 from osler_training.datasets.concept_maps import map_named
@@ -34,6 +36,8 @@ from osler_training.datasets.images import Images
 from osler_training.evaluate.agreement import label_agreement
 from osler_training.evaluate.bottleneck_report import BottleneckReport, ReportRule, shown
 from osler_training.evaluate.concepts import excluded, moved_concepts
+from osler_training.evaluate.correcting import Examined
+from osler_training.evaluate.interventions import intervention_curves
 from osler_training.evaluate.records import Records
 from osler_training.evaluate.scoring import score
 from osler_training.fit.bottleneck import BottleneckClassifier
@@ -112,6 +116,29 @@ def concepts_read(source: Records, target: Records) -> Any:
     }
 
 
+def clamped_to(
+    pipeline: Pipeline, scorer: MarginScorer, train: Cohort, test: Cohort, ids: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return what correcting everything gains where margins are clamped to other percentiles of annotated training cells.
+
+    Absences are clamped to a percentile of absent concepts, presences to one of present ones; the scorer itself takes the 5th
+    and the 95th of all. Nothing of it is chosen for use.
+    """
+    values = pipeline.state(train.features).static
+    truth = np.asarray(train.concepts)[:, [ids.index(one) for one in pipeline.bank.ids]]
+    examined = Examined(test.features, test.y, test.patients, np.asarray(test.concepts), ids)
+    found = {}
+    for low, high in ((5, 95), (25, 75), (50, 50)):
+        limits = [
+            [np.percentile(value[answer == side], share) for side, share in ((0, low), (1, high))]
+            for value, answer in zip(values.T, truth.T, strict=True)
+        ]
+        other = replace(pipeline, scorer=replace(scorer, percentiles=np.array(limits)))
+        curve = intervention_curves(other, examined, ["importance"], seed=SEED, steps=1, balanced=True)["importance"]
+        found[f"{low} and {high}"] = {"ceiling": shown(curve.accuracy[-1]), "gain": shown(curve.gain)}
+    return found
+
+
 def agreement(first: Images, second: Images, ids: tuple[str, ...]) -> dict[str, Any]:
     """Return how far the second reader agrees with the first on each concept."""
     place = {path: row for row, path in enumerate(first.table["path"])}
@@ -144,6 +171,8 @@ def run(folder: Path, cache: Path | None, methods: Sequence[str], purity: bool) 
         tests |= {site: cohort(sets[site], features[site], ids) for site in TARGETS}
         fitted, started = time.perf_counter() - start, time.perf_counter()
         result[method] = report.of(tests)
+        if isinstance(scorer := model.pipeline.scorer, MarginScorer):
+            result[method]["clamped_to"] = clamped_to(model.pipeline, scorer, problem.train, tests["id"], ids)
         tables = (records_of(model, tests[name], ids, report.thresholds, name) for name in ("id", SIMULATED))
         result[method]["concepts"] = concepts_read(*tables)
         result[method]["seconds"] = {"fit": round(fitted, 1), "report": round(time.perf_counter() - started, 1)}
