@@ -111,7 +111,8 @@ class ImageNetEncoder:
             name=folder.path.name,
             digest=folder.digest,
             preprocess=Preprocess.from_config(folder.config["preprocess_cfg"], side),
-            model=lite0(folder, side).eval().requires_grad_(False).to(device),
+            # Channels last: a depthwise network then runs almost twice as fast on a CPU.
+            model=lite0(folder, side).eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last),
             device=device,
             golden_checked=golden is not None,
         )
@@ -140,7 +141,7 @@ class ImageNetEncoder:
         for start in range(0, len(images), _BATCH):
             batch = torch.stack([self.preprocess(image) for image in images[start : start + _BATCH]])
             with torch.inference_mode(), self._autocast():
-                maps = self.model.extract_features(batch.to(self.device))
+                maps = self.model.extract_features(batch.to(self.device, memory_format=torch.channels_last))
             places = maps.float().cpu().flatten(2).transpose(1, 2)
             mean = places.mean(1)
             norm = mean.norm(dim=-1, keepdim=True).clamp_min(1e-12)
