@@ -33,6 +33,7 @@ preprocessing:
 methods:
   linear_probe:
   bottleneck: {options: {grounding: {held_out_least: 1}}}
+examined: [bottleneck]
 replicates: 50
 """
 

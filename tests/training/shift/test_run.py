@@ -111,6 +111,23 @@ def test_the_page_is_whole_and_says_what_it_must(ran: Path, tmp_path: Path) -> N
     assert page.count("<svg") >= 4
 
 
+def test_what_corrections_are_worth_is_measured_where_concepts_are_annotated(ran: Path, tmp_path: Path) -> None:
+    """The first test is annotated, the other laboratory is not: the same keys, and the reason there."""
+    found = [json.loads(path.read_text()) for path in (ran / "out" / "cells").glob("*--bottleneck/cell.json")]
+    assert len(found) == 2
+    for cell in found:
+        home, away = cell["examined"]["tests"].values()
+        curve = home["interventions"]["random"]
+        assert curve["curve"][0]["value"] == pytest.approx(cell["scores"]["home"]["balanced_accuracy"]["value"])
+        assert curve["gain"]["value"] == pytest.approx(curve["curve"][-1]["value"] - curve["curve"][0]["value"])
+        assert "unmeasured" in away["interventions"]
+        assert away["ncc"]["value"] > 0
+    black_boxes = [json.loads(path.read_text()) for path in (ran / "out" / "cells").glob("*--linear_probe/cell.json")]
+    assert black_boxes
+    assert not any("examined" in cell for cell in black_boxes)
+    assert "What corrections are worth" in write_page(ran / "out", tmp_path / "page.html").read_text()
+
+
 def test_what_a_recipe_says_cannot_become_markup(ran: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(ran / "out", out)

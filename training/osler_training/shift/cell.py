@@ -15,16 +15,18 @@ import pandas as pd
 from osler.bottleneck.correction import FittedCorrection
 from osler.bottleneck.records import Array, Features
 from osler_contracts.errors import OslerError
+from osler_training.evaluate.metrics import METRICS
 from osler_training.evaluate.records import Records
 from osler_training.experiments.resumable import write_json
 from osler_training.fit.bottleneck import BottleneckClassifier
 from osler_training.fit.corrections import corrected_probabilities
 from osler_training.fit.methods import fit_method
 from osler_training.fit.problem import Classifier, Cohort
+from osler_training.shift.examine import examined
 from osler_training.shift.parts import Rows, attributes_of
 from osler_training.shift.plan import Cell
 from osler_training.shift.problems import Encoded, Setting
-from osler_training.shift.scores import SITE_METRICS, site_scores
+from osler_training.shift.scores import site_scores
 
 RESULT, REFUSED, TIMES = "cell.json", "refused.json", "times.json"
 
@@ -78,15 +80,18 @@ def _fit_and_test(
         "head": head,
         "select": {
             "n": len(select),
-            recipe.goal_metric: float(
-                SITE_METRICS[recipe.goal_metric](select.y, select.prob, np.ones((1, len(select))))[0]
-            ),
+            recipe.goal_metric: float(METRICS[recipe.goal_metric](select.y, select.prob, np.ones((1, len(select))))[0]),
             "cross_entropy": float(-np.log(select.prob[np.arange(len(select)), select.y] + 1e-12).mean()),
         },
         "scores": scores,
         "concepts": concepts,
         "fit": classifier.record(),
         "grounding": classifier.grounding.table() if isinstance(classifier, BottleneckClassifier) else [],
+        **(
+            {"examined": examined(classifier, setting, seed=cell.seed)}
+            if cell.method in recipe.examined and isinstance(classifier, BottleneckClassifier)
+            else {}
+        ),
     }
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from osler.bottleneck.protocols import Encoder
 from osler_knowledge.bank import ConceptBank
+from osler_training.evaluate.metrics import METRICS
 from osler_training.evaluate.scoring import metric_names
 from osler_training.shift.features import check_corrections, open_encoders
 from osler_training.shift.lines import RecipeFile
 from osler_training.shift.parts import Parts, answers_of, parts_of
 from osler_training.shift.plan import seeds_of
 from osler_training.shift.recipe import ShiftRecipe
-from osler_training.shift.scores import SITE_METRICS
 from osler_training.shift.sites import Site, bank_for, check_classes, open_sites, whole_bank
 
 
@@ -90,11 +90,11 @@ def open_lab(file: RecipeFile) -> tuple[Lab, dict[str, Encoder]]:
     from osler_contracts.codes import Code
 
     recipe = file.recipe
-    if recipe.goal_metric not in SITE_METRICS:
+    if recipe.goal_metric not in METRICS:
         raise file.refusal(
             Code.USAGE,
             f"there is no metric {recipe.goal_metric!r}.",
-            f"Use one of {', '.join(SITE_METRICS)}; all of {', '.join(metric_names())} are for saved predictions.",
+            f"Use one of {', '.join(METRICS)}; all of {', '.join(metric_names())} are for saved predictions.",
             "goal_metric",
         )
     check_corrections(file)

@@ -10,6 +10,7 @@ from osler_contracts.errors import OslerError
 from osler_training.experiments.resumable import read_json
 from osler_training.shift import plots
 from osler_training.shift.cell import REFUSED, RESULT
+from osler_training.shift.examine import examined_section
 from osler_training.shift.markup import STYLE, code, escape, figure, grid, interval, points, section, signed
 from osler_training.shift.moved import moved_tables
 from osler_training.shift.table import TABLE
@@ -29,8 +30,8 @@ def write_page(folder: Path, path: Path) -> Path:
     if not (folder / TABLE).is_file():
         raise OslerError(Code.SOURCE_MISSING, f"{folder} holds no table.", "Name the folder of `osler shift run`.")
     run = Run(folder)
-    parts = [head_of(run), data_of(run), *results_of(run), *moved_tables(run.lab, run.cells), controls_of(run)]
-    parts += [more_of(run), cards_of(run), refused_of(run)]
+    parts = [head_of(run), data_of(run), *results_of(run), *moved_tables(run.lab, run.cells)]
+    parts += [examined_section(run.cells), controls_of(run), more_of(run), cards_of(run), refused_of(run)]
     title = escape(f"Shift: {run.recipe['name']}")
     text = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'

@@ -137,6 +137,7 @@ class ShiftRecipe(Strict):
         methods: Methods by name.
         baseline: Names of the entries of `methods` among whose rows the paired baseline is chosen, on the source alone;
             `linear_probe` where nothing is said and there is one.
+        examined: Bottlenecks of which interventions, leakage and sparsity are measured too (M19), some seconds a cell.
         images: Side in pixels of the images that methods trained on pixels receive; None for none.
         replicates: Replicates of the bootstrap over patients.
         goal_metric: Metric of the curve and of the paired differences.
@@ -165,6 +166,7 @@ class ShiftRecipe(Strict):
     preprocessing: Annotated[dict[str, tuple[str | dict[str, dict[str, Any]], ...]], Field(min_length=1)] = {NONE: ()}
     methods: Annotated[dict[str, MethodEntry], Field(min_length=1)]
     baseline: tuple[str, ...] = ()
+    examined: tuple[str, ...] = ()
     images: Count | None = None
     replicates: Annotated[int, Field(ge=20)] = 1000
     goal_metric: str = "balanced_accuracy"
@@ -205,8 +207,9 @@ class ShiftRecipe(Strict):
             raise ValueError("the reference is also tested at: split it by `where`, or ground on the source's own part")
         if strangers := sorted(set(self.confound) - set(self.source)):
             raise ValueError(f"confound names {', '.join(strangers)}, which is no source")
-        if strangers := sorted(set(self.baseline) - set(self.methods)):
-            raise ValueError(f"baseline names {', '.join(strangers)}, which methods does not have")
+        for entry, names in {"baseline": self.baseline, "examined": self.examined}.items():
+            if strangers := sorted(set(names) - set(self.methods)):
+                raise ValueError(f"{entry} names {', '.join(strangers)}, which methods does not have")
         if spaced := [
             one for one in (*self.data, *self.encoders, *self.preprocessing, *self.methods) if not _plain(one)
         ]:

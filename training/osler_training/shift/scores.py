@@ -7,57 +7,19 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from osler.bottleneck.records import Array
 from osler_training.evaluate import scoring
 from osler_training.evaluate.bootstrap import REPLICATES, Estimate, patient_weights
-from osler_training.evaluate.metrics import METRICS, Labels, Metric, binary_auroc, class_accuracies
+from osler_training.evaluate.metrics import METRICS, Labels, Metric, class_accuracies
 from osler_training.evaluate.records import Records
 
 _CELLS = 2_000_000  # weights that are looked at in one go
 
 
-def recalls(y: Labels, prob: Array, weights: Array) -> Array:
-    """Return the recall of each class that is there (R, classes there)."""
-    return class_accuracies(y, prob, weights)[:, present(y)]
-
-
-def present(y: Labels) -> NDArray[np.intp]:
-    """Return the classes that some study has."""
-    return np.unique(y)
-
-
-def balanced_accuracy(y: Labels, prob: Array, weights: Array) -> Array:
-    """Mean recall over the classes that are there."""
-    return np.asarray(recalls(y, prob, weights).mean(1))
-
-
-def worst_class_accuracy(y: Labels, prob: Array, weights: Array) -> Array:
-    """Recall of the class that fares worst, among those that are there."""
-    return np.asarray(recalls(y, prob, weights).min(1))
-
-
-def auroc(y: Labels, prob: Array, weights: Array) -> Array:
-    """Mean AUROC of the classes that are there against the rest; NaN where there is one class alone."""
-    if prob.shape[1] == 2:
-        return binary_auroc(y == 1, prob[:, 1], weights)
-    there = present(y)
-    if len(there) < 2:
-        return np.full(len(weights), np.nan)
-    return np.asarray(np.mean([binary_auroc(y == k, prob[:, k], weights) for k in there], axis=0))
-
-
-SITE_METRICS: dict[str, Metric] = METRICS | {
-    "balanced_accuracy": balanced_accuracy,
-    "worst_class_accuracy": worst_class_accuracy,
-    "auroc": auroc,
-}
-
-
 def metric_estimate(records: Records, metric: str, *, seed: int, replicates: int = REPLICATES) -> Estimate:
     """Return one figure with its replicates; the same studies and seed pair two models."""
-    return drawn(records, SITE_METRICS[metric], seed, replicates)
+    return drawn(records, METRICS[metric], seed, replicates)
 
 
 def drawn(records: Records, metric: Metric, seed: int, replicates: int) -> Estimate:
@@ -71,10 +33,8 @@ def drawn(records: Records, metric: Metric, seed: int, replicates: int) -> Estim
 
 def site_scores(records: Records, *, seed: int, replicates: int = REPLICATES) -> dict[str, Any]:
     """Return every figure of a table as JSON: class metrics, recall by class, concepts where there is a truth."""
-    scores = {
-        name: shown(drawn(records, metric, seed, replicates), len(records)) for name, metric in SITE_METRICS.items()
-    }
-    for k in present(records.y):
+    scores = {name: shown(drawn(records, metric, seed, replicates), len(records)) for name, metric in METRICS.items()}
+    for k in np.unique(records.y):
         one = drawn(records, partial(_recall, int(k)), seed, replicates)
         scores[f"recall/{records.classes[k]}"] = shown(one, int((records.y == k).sum()))
     if records.concept_truth is not None and np.isfinite(records.concept_truth).any():
