@@ -126,6 +126,8 @@ def draw_figure(setting: Setting, maps: Mapping[str, Shown], concepts: Sequence[
     figure, axes = plt.subplots(
         len(concepts), len(kinds) + 1, figsize=(2.1 * (len(kinds) + 1), 2.2 * len(concepts)), squeeze=False
     )
+    for axis, kind in zip(axes[0], ["film", *kinds], strict=True):
+        axis.set_title(kind, fontsize=9)
     for row, concept in zip(axes, concepts, strict=True):
         places, masks = setting.drawn.masks(concept, setting.rows)
         film = setting.drawn.images[setting.rows[places[0]]]
@@ -140,8 +142,6 @@ def draw_figure(setting: Setting, maps: Mapping[str, Shown], concepts: Sequence[
             axis.contour(masks[0], [0.5], colors="lime", linewidths=1)
             axis.set_xticks([])
             axis.set_yticks([])
-            if row is axes[0]:
-                axis.set_title(kind, fontsize=9)
         row[0].set_ylabel(concept.replace("_", " "), fontsize=7)
     figure.tight_layout()
     figure.savefig(path, dpi=80)
@@ -181,9 +181,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the result here too")
     parser.add_argument("--figure", type=Path, help="draw example maps here (PNG)")
     parser.add_argument("--workers", type=int, default=2, help="processes that render")
+    parser.add_argument("--seed", type=int, default=PointingPlan.seed, help="another one draws other patients")
     arguments = parser.parse_args()
+    plan = PointingPlan(seed=arguments.seed)
     with tempfile.TemporaryDirectory() as scratch:
-        result = run(PointingPlan(), arguments.cache or Path(scratch), arguments.workers, arguments.figure)
+        result = run(plan, arguments.cache or Path(scratch), arguments.workers, arguments.figure)
     text = json.dumps(result, indent=1)
     print(text)
     if arguments.json:

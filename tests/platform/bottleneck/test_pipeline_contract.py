@@ -97,7 +97,7 @@ def test_parts_fill_their_slots(either: Pipeline):
     assert isinstance(either.head, Head)
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 999))
 def test_clamping_nothing_is_the_identity_of_every_kind(either: Pipeline, seed: int):
     state = either.scorer.score(draw_features(seed), either.bank)
@@ -131,7 +131,7 @@ def test_values_without_a_range_are_clamped_to_percentiles_of_their_own_concept(
         np.testing.assert_allclose(clamped.static, np.broadcast_to(wanted[::-1], state.static.shape), atol=1e-12)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 999), clamping=st.sampled_from(["probability", "percentile"]))
 def test_clamping_nothing_is_the_identity_and_something_is_exact(pipeline: Pipeline, seed: int, clamping: str):
     scorer = replace(pipeline.scorer, clamping=clamping)
@@ -157,7 +157,7 @@ def test_clamping_refuses_what_is_no_truth(pipeline: Pipeline):
             pipeline.scorer.clamp(state, everything, np.full(state.static.shape, wrong))
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 999))
 def test_contributions_bias_and_residual_sum_to_the_logits(either: Pipeline, seed: int):
     output = either.predict_features(draw_features(seed))
@@ -165,7 +165,7 @@ def test_contributions_bias_and_residual_sum_to_the_logits(either: Pipeline, see
     np.testing.assert_allclose(output.contrib.sum(-1) + either.head.bias + beside, output.logits, rtol=0, atol=1e-12)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 999), order=st.permutations(range(5)))
 def test_the_order_of_the_bank_moves_states_and_leaves_logits(either: Pipeline, seed: int, order: list[int]):
     moved = replace(either, bank=either.bank.subset([either.bank.ids[place] for place in order]))
@@ -217,7 +217,7 @@ def test_a_map_is_the_value_that_one_token_alone_would_give(pipeline: Pipeline, 
     np.testing.assert_allclose(state.maps, np.broadcast_to(state.value[..., None], state.maps.shape), atol=1e-12)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 999), scale=st.floats(0.01, 100))
 def test_a_margin_is_the_distance_to_a_hyperplane_whatever_the_length_of_its_vector(
     pipeline: Pipeline, seed: int, scale: float
@@ -248,7 +248,7 @@ def test_what_concepts_do_not_explain_is_explained_by_nobody(pipeline: Pipeline)
     assert caught.value.code is Code.MODEL_INVALID
 
 
-@settings(max_examples=5)
+@settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 999))
 def test_every_kind_survives_the_disk(either: Pipeline, seed: int):
     with tempfile.TemporaryDirectory() as scratch:

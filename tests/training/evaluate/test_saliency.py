@@ -129,6 +129,7 @@ def test_apart_concepts_look_at_their_own_region_and_not_at_the_next() -> None:
     assert found[:, 0].mean() > 1.5 * found[:, 1].mean()
 
 
+@pytest.mark.slow
 def test_concepts_that_always_come_together_share_their_regions() -> None:
     """What is learned of the one is as much of the other: the saliency of the score does not tell them apart."""
     apart, together = (
@@ -139,6 +140,7 @@ def test_concepts_that_always_come_together_share_their_regions() -> None:
     assert lead["together"] < 0.8 * lead["apart"]
 
 
+@pytest.mark.slow
 def test_random_weights_bring_the_ratio_to_chance() -> None:
     test = films(60, "independent", 3)
     found = []
@@ -150,6 +152,7 @@ def test_random_weights_bring_the_ratio_to_chance() -> None:
     assert np.mean(found) == pytest.approx(1, abs=0.45)
 
 
+@pytest.mark.slow
 def test_a_black_box_looks_at_a_tag_that_tells_the_class_and_concepts_learned_elsewhere_do_not() -> None:
     tagged = films(400, "independent", 4, tag=True)
     networks = {"black box": trained(tagged, tagged.truth[:, :1], epochs=8), "concept": concept_network("independent")}
