@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -61,6 +61,9 @@ def golden_image() -> Array:
     return np.asarray(0.3 * y / 230 + 0.3 * bars + 0.4 * grain * (x > 60), np.float32)
 
 
+E = TypeVar("E", bound=Encoder)
+
+
 class _Opened(Encoder, Protocol):
     @property
     def name(self) -> str: ...
@@ -80,6 +83,22 @@ def require_golden(encoder: _Opened, golden: Mapping[str, Any] | None) -> None:
     off = np.abs(encoder.encode([golden_image()]).pooled[0] - np.asarray(golden["embedding"])).max()
     if not off <= max(golden["tolerance"], GOLDEN_TOLERANCE_HALF if encoder.device.startswith("cuda") else 0):
         raise mismatch(f"The embedding of the test image (off by {off:.2g}) by encoder {encoder.name!r}")
+
+
+def record_golden(folder: Path, files: Mapping[str, str], opened: Callable[[Path], E]) -> E:
+    """Write `hashes.json` with the embedding that loading will check, and return the encoder as it will be loaded.
+
+    Args:
+        folder: The encoder's folder, complete but for that file.
+        files: SHA-256 by file.
+        opened: Opens the folder.
+    """
+    record: dict[str, Any] = {"format": FORMAT, "files": dict(files)}
+    write_json(folder / HASHES, record)
+    embedding = opened(folder).encode([golden_image()]).pooled[0]
+    golden = {"embedding": [round(float(value), 6) for value in embedding], "tolerance": GOLDEN_TOLERANCE}
+    write_json(folder / HASHES, {**record, "golden": golden})
+    return opened(folder)
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,10 @@ from torch import nn
 
 from osler.bottleneck.encoders.checkpoint import (
     CARD,
-    FORMAT,
-    GOLDEN_TOLERANCE,
-    HASHES,
     OTHER_CONFIG,
     EncoderFolder,
-    golden_image,
     invalid,
+    record_golden,
     require_golden,
     sha256_of,
     shipped_encoder_folder,
@@ -179,9 +176,4 @@ def write_folder(folder: Path, weights: dict[str, str], *, side: int, card: str)
     write_json(folder / OTHER_CONFIG, config)
     (folder / CARD).write_text(card, encoding="utf-8")
     files = {name: sha256_of(folder / name) for name in (OTHER_CONFIG, CARD)}
-    record: dict[str, Any] = {"format": FORMAT, "files": {**files, weights["weights"]: weights["sha256"]}}
-    write_json(folder / HASHES, record)
-    embedding = ImageNetEncoder.from_folder(folder).encode([golden_image()]).pooled[0]
-    golden = {"embedding": [round(float(value), 6) for value in embedding], "tolerance": GOLDEN_TOLERANCE}
-    write_json(folder / HASHES, {**record, "golden": golden})
-    return ImageNetEncoder.from_folder(folder)
+    return record_golden(folder, {**files, weights["weights"]: weights["sha256"]}, ImageNetEncoder.from_folder)

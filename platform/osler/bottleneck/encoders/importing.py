@@ -17,12 +17,9 @@ from osler.bottleneck.encoders.catalogue import ImageEncoder
 from osler.bottleneck.encoders.checkpoint import (
     CARD,
     CONFIG,
-    FORMAT,
-    GOLDEN_TOLERANCE,
-    HASHES,
     WEIGHTS,
-    golden_image,
     invalid,
+    record_golden,
     sha256_of,
     write_json,
 )
@@ -121,12 +118,7 @@ def import_open_clip(
     write_json(folder / CONFIG, {"model_cfg": model_cfg, "preprocess_cfg": dict(preprocess_cfg)})
     (folder / CARD).write_text(_card(folder.name, f"open_clip's {name}", checkpoint), encoding="utf-8")
     files = {one: sha256_of(folder / one) for one in (WEIGHTS[1], CONFIG, CARD)}
-    record: dict[str, Any] = {"format": FORMAT, "files": files}
-    write_json(folder / HASHES, record)
-    embedding = OpenClipEncoder.from_folder(folder).encode([golden_image()]).pooled[0]
-    golden = {"embedding": [round(float(value), 6) for value in embedding], "tolerance": GOLDEN_TOLERANCE}
-    write_json(folder / HASHES, {**record, "golden": golden})
-    return OpenClipEncoder.from_folder(folder)
+    return record_golden(folder, files, OpenClipEncoder.from_folder)
 
 
 def open_clip_config(name: str) -> dict[str, Any]:

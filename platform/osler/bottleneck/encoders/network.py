@@ -14,14 +14,11 @@ from torch import nn
 
 from osler.bottleneck.encoders.checkpoint import (
     CARD,
-    FORMAT,
-    GOLDEN_TOLERANCE,
-    HASHES,
     OTHER_CONFIG,
     WEIGHTS,
     EncoderFolder,
-    golden_image,
     invalid,
+    record_golden,
     require_golden,
     sha256_of,
     write_json,
@@ -290,9 +287,4 @@ def write_folder(
     write_json(folder / OTHER_CONFIG, config)
     (folder / CARD).write_text(card, encoding="utf-8")
     files = {name: sha256_of(folder / name) for name in (WEIGHTS[0], OTHER_CONFIG, CARD)}
-    record: dict[str, Any] = {"format": FORMAT, "files": files}
-    write_json(folder / HASHES, record)
-    embedding = NetworkEncoder.from_folder(folder).encode([golden_image()]).pooled[0]
-    golden = {"embedding": [round(float(value), 6) for value in embedding], "tolerance": GOLDEN_TOLERANCE}
-    write_json(folder / HASHES, {**record, "golden": golden})
-    return NetworkEncoder.from_folder(folder)
+    return record_golden(folder, files, NetworkEncoder.from_folder)

@@ -20,14 +20,11 @@ from torch.nn import functional
 from osler.bottleneck.encoders.checkpoint import (
     CARD,
     CONFIG,
-    FORMAT,
-    GOLDEN_TOLERANCE,
-    HASHES,
     VOCABULARY,
     WEIGHTS,
     EncoderFolder,
-    golden_image,
     invalid,
+    record_golden,
     require_golden,
     sha256_of,
     write_json,
@@ -254,10 +251,4 @@ def save_encoder(
     if vocabulary is not None:
         vocabulary.save(folder / VOCABULARY)
     names = [WEIGHTS[0], CONFIG, CARD] + ([VOCABULARY] if vocabulary is not None else [])
-    record: dict[str, Any] = {"format": FORMAT, "files": {name: sha256_of(folder / name) for name in names}}
-    write_json(folder / HASHES, record)
-    encoder = OpenClipEncoder.from_folder(folder)
-    embedding = encoder.encode([golden_image()]).pooled[0]
-    golden = {"embedding": [round(float(value), 6) for value in embedding], "tolerance": GOLDEN_TOLERANCE}
-    write_json(folder / HASHES, {**record, "golden": golden})
-    return OpenClipEncoder.from_folder(folder)
+    return record_golden(folder, {name: sha256_of(folder / name) for name in names}, OpenClipEncoder.from_folder)
