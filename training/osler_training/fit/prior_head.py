@@ -91,7 +91,8 @@ def fit_head(
     pull = rule.strength / (K * C) * known
     # Single precision takes most of the way at a quarter of the cost; double precision ends it.
     coarse, task = (
-        _Task.of(x.astype(one), y, share.astype(one), P, pull, len(y) * rule.C) for one in (np.float32, np.float64)
+        _Task.of(x.astype(one, copy=False), y, share.astype(one), P, pull, len(y) * rule.C)
+        for one in (np.float32, np.float64)
     )
     flat, _ = _minimised(coarse, np.zeros(coarse.size), max(rule.tolerance, COARSE))
     flat, reached = _minimised(task, flat, rule.tolerance)
