@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from osler.bottleneck.protocols import Stage, Statistics
-from osler.bottleneck.records import Array, Features
-from osler.bottleneck.shrinkage import KAPPA, blend, require_kappa, require_some, scale_between, trust
-from osler_contracts.codes import Code
-from osler_contracts.errors import OslerError
+from osler.bottleneck.records import Features
+from osler.bottleneck.rescaling import require_width, rescaled
+from osler.bottleneck.shrinkage import KAPPA, blend, require_kappa, require_some, trust
 
 NORMAL_IQR = 1.3489795003921634  # Interquartile range of a standard normal variable.
 
@@ -53,7 +52,7 @@ class FeatureMoments:
         else:
             mean, std = np.nanmean(x, axis=0), np.nanstd(x, axis=0)
         if reference is not None:
-            _require_width(batch, reference)
+            require_width(batch, reference)
             weight = trust(count, self.kappa)
             std = np.sqrt(blend(std**2, reference["std"] ** 2, weight))
             mean = blend(mean, reference["mean"], weight)
@@ -65,25 +64,7 @@ class FeatureMoments:
         Raises:
             OslerError: `model-invalid` where the features are of another width.
         """
-        _require_width(batch, own)
-        _require_width(batch, reference)
-        scale = scale_between(own["std"], reference["std"])
-
-        def moved(x: Array | None) -> Array | None:
-            return None if x is None else np.asarray((x - own["mean"]) * scale + reference["mean"])
-
-        pooled = np.asarray((batch.pooled - own["mean"]) * scale + reference["mean"])
-        return replace(batch, pooled=pooled, tokens=moved(batch.tokens), steps=moved(batch.steps))
-
-
-def _require_width(batch: Features, statistics: Statistics) -> None:
-    width = len(statistics["mean"])
-    if batch.pooled.shape[1] != width:
-        raise OslerError(
-            Code.MODEL_INVALID,
-            f"Features of width {batch.pooled.shape[1]} meet moments of width {width}.",
-            "Use the encoder that the statistics were measured with.",
-        )
+        return rescaled(batch, own, reference)
 
 
 CORRECTION = FeatureMoments

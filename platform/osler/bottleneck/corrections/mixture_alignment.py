@@ -7,7 +7,7 @@ mixture best, with mixing weights of its own (an affine case of Zhang et al. 201
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +15,8 @@ from scipy.special import softmax
 
 from osler.bottleneck.protocols import Stage, Statistics
 from osler.bottleneck.records import Array, BoolArray, Features
-from osler.bottleneck.shrinkage import CONSTANT, KAPPA, blend, require_kappa, require_some, scale_between, trust
+from osler.bottleneck.rescaling import require_width, rescaled
+from osler.bottleneck.shrinkage import CONSTANT, KAPPA, blend, require_kappa, require_some, trust
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
@@ -72,7 +73,7 @@ class MixtureAlignment:
         if reference is None:
             mixture = self._mixture(z)
         else:
-            _require_width(batch, reference)
+            require_width(batch, reference)
         assert mixture is not None
         # The source is aligned to its own mixture too: what the mixture gets wrong is then wrong at both ends, and cancels.
         scale, shift, weights = self._aligned(z, known, mixture)
@@ -94,15 +95,7 @@ class MixtureAlignment:
         Raises:
             OslerError: `model-invalid` where the features are of another width.
         """
-        _require_width(batch, own)
-        _require_width(batch, reference)
-        scale = scale_between(own["std"], reference["std"])
-
-        def moved(x: Array | None) -> Array | None:
-            return None if x is None else np.asarray((x - own["mean"]) * scale + reference["mean"])
-
-        pooled = np.asarray((batch.pooled - own["mean"]) * scale + reference["mean"])
-        return replace(batch, pooled=pooled, tokens=moved(batch.tokens), steps=moved(batch.steps))
+        return rescaled(batch, own, reference)
 
     def _mixture(self, z: Array) -> Statistics:
         from sklearn.mixture import GaussianMixture
@@ -165,16 +158,6 @@ def _standardised(x: Array, known: BoolArray) -> tuple[Array, Array, Array]:
 
 def _log(spread: Array) -> Array:
     return np.asarray(np.log(np.maximum(spread, CONSTANT)))
-
-
-def _require_width(batch: Features, statistics: Statistics) -> None:
-    width = len(statistics["mean"])
-    if batch.pooled.shape[1] != width:
-        raise OslerError(
-            Code.MODEL_INVALID,
-            f"Features of width {batch.pooled.shape[1]} meet a mixture of width {width}.",
-            "Use the encoder that the statistics were measured with.",
-        )
 
 
 CORRECTION = MixtureAlignment

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +21,7 @@ from osler.bottleneck.encoders.checkpoint import (
     shipped_encoder_folder,
     write_json,
 )
-from osler.bottleneck.encoders.preprocess import Preprocess
+from osler.bottleneck.encoders.preprocess import Preprocess, half_precision
 from osler.bottleneck.records import Array, Features
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -137,7 +136,7 @@ class ImageNetEncoder:
         pooled, spatial = [torch.zeros(0, WIDTH)], []
         for start in range(0, len(images), _BATCH):
             batch = torch.stack([self.preprocess(image) for image in images[start : start + _BATCH]])
-            with torch.inference_mode(), self._autocast():
+            with torch.inference_mode(), half_precision(self.device):
                 maps = self.model.extract_features(batch.to(self.device, memory_format=torch.channels_last))
             places = maps.float().cpu().flatten(2).transpose(1, 2)
             mean = places.mean(1)
@@ -149,9 +148,6 @@ class ImageNetEncoder:
             tokens=torch.cat(spatial).numpy() if spatial else None,
             grid=self.grid if spatial else None,
         )
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast("cuda", torch.float16) if self.device.startswith("cuda") else nullcontext()
 
 
 ENCODER = ImageNetEncoder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,7 +22,7 @@ from osler.bottleneck.encoders.checkpoint import (
     sha256_of,
     write_json,
 )
-from osler.bottleneck.encoders.preprocess import Preprocess
+from osler.bottleneck.encoders.preprocess import Preprocess, half_precision
 from osler.bottleneck.records import Array, Features
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -200,7 +199,7 @@ class NetworkEncoder:
         pooled, spatial, grid = [torch.zeros(0, self.width)], [], None
         for start in range(0, len(images), _BATCH):
             batch = torch.stack([self.preprocess(image) for image in images[start : start + _BATCH]])
-            with torch.inference_mode(), self._autocast():
+            with torch.inference_mode(), half_precision(self.device):
                 seen = _places(self.model, batch.to(self.device), self.architecture)
             seen, grid = _flat(seen.float().cpu(), self.architecture.prefix)
             mean = _pooled(seen, self.architecture)
@@ -212,9 +211,6 @@ class NetworkEncoder:
             tokens=torch.cat(spatial).numpy() if spatial else None,
             grid=grid if spatial else None,
         )
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast("cuda", torch.float16) if self.device.startswith("cuda") else nullcontext()
 
 
 ENCODER = NetworkEncoder

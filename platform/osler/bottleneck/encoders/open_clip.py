@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +28,7 @@ from osler.bottleneck.encoders.checkpoint import (
     sha256_of,
     write_json,
 )
-from osler.bottleneck.encoders.preprocess import Preprocess
+from osler.bottleneck.encoders.preprocess import Preprocess, half_precision
 from osler.bottleneck.encoders.vocabulary import Vocabulary
 from osler.bottleneck.records import Array, Features
 from osler_contracts.codes import Code
@@ -176,11 +175,8 @@ class OpenClipEncoder:
             return (self.preprocess.size // 32, self.preprocess.size // 32)
         return tuple(visual.grid_size) if isinstance(visual, VisionTransformer) else None
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast("cuda", torch.float16) if self.device.startswith("cuda") else nullcontext()
-
     def _encode_batch(self, batch: torch.Tensor, tokens: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode(), half_precision(self.device):
             pooled, spatial = _forward(self.model.visual, batch) if tokens else (None, None)
             if pooled is None:
                 pooled = self.model.encode_image(batch)
@@ -200,7 +196,7 @@ class OpenClipEncoder:
                 f"The encoder {self.name!r} reads images only: its text tower or tokenizer comes from a hub.",
                 "Ground concepts on annotated reports, which needs no text tower.",
             )
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode(), half_precision(self.device):
             numbers = self.tokenizer(list(texts)).to(self.device)
             embeddings = self.model.encode_text(numbers).float().cpu()
         return np.asarray(functional.normalize(embeddings, dim=-1).numpy())
