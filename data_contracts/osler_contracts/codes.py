@@ -87,6 +87,7 @@ class Code(StrEnum):
     NOTHING_ELIGIBLE = "nothing-eligible"
     NOT_RELEASABLE = "not-releasable"
     PART_MISSING = "part-missing"
+    PATCH_EXPIRED = "patch-expired"
     PATCH_INVALID = "patch-invalid"
     PATIENT_OVERLAP = "patient-overlap"
     PROFILE_INVALID = "profile-invalid"

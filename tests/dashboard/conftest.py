@@ -22,7 +22,8 @@ from sklearn.linear_model import LogisticRegression
 from streamlit.testing.v1 import AppTest
 
 import osler_dashboard
-from osler.adapt.patch import ConceptDelta, GuardOutcome, SitePatch
+from osler.adapt.changes import ConceptDelta
+from osler.adapt.patch import GuardOutcome, SitePatch
 from osler.adapt.store import PatchStore
 from osler.archive import Archive
 from osler.bottleneck.artefact import ENCODER, save_bottleneck

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from osler.adapt.patch import GuardOutcome, count_shots, transform
+from osler.adapt.changes import transform
+from osler.adapt.patch import GuardOutcome, count_shots
 from osler.bottleneck.records import Array, BoolArray, Support
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError

@@ -6,68 +6,26 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from osler.adapt.changes import ConceptDelta, HeadChange, SiteCorrection, require_finite, transform
 from osler.bottleneck.pipeline import Pipeline
-from osler.bottleneck.records import Array, BoolArray, ConceptState
+from osler.bottleneck.records import Array, ConceptState, Features, Output
 from osler.files import write_atomically
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
-FORMAT = "osler-site-patch/1"
+FORMAT = "osler-site-patch/2"
 STATUSES = ("proposed", "active", "revoked")
 
 
 def patch_invalid(message: str, mend: str = "Fit the patch again with `osler adapt`.") -> OslerError:
     """Return the error for a patch that cannot be used."""
     return OslerError(Code.PATCH_INVALID, message, mend)
-
-
-def transform(
-    values: Array,
-    *,
-    mask: BoolArray,
-    gain: Array,
-    neutral: Array,
-    shift: Array | float = 0.0,
-    blend: float = 1.0,
-    value_range: tuple[float, float] | None = None,
-) -> Array:
-    """Return patched values (..., C): `(1-t) a + t a'`.
-
-    `a'` is the neutral value where masked, else `neutral + gain (a + shift - neutral)`, clipped to the range of values.
-    """
-    moved = neutral + gain * (values + shift - neutral)
-    if value_range is not None:
-        moved = np.clip(moved, *value_range)
-    return np.asarray((1 - blend) * values + blend * np.where(mask, neutral, moved))
-
-
-@dataclass(frozen=True)
-class ConceptDelta:
-    """What a patch does to one concept.
-
-    Attributes:
-        neutral: Value that says nothing: the mean of the source.
-        mask: Whether the concept is held at the neutral value.
-        gain: Factor on the distance from the neutral value, at least 1.
-        shift: Added before.
-        sentence: Why, for review.
-    """
-
-    neutral: float
-    mask: bool = False
-    gain: float = 1.0
-    shift: float = 0.0
-    sentence: str = ""
-
-    def __str__(self) -> str:
-        """Say what is done, briefly."""
-        what = "masked" if self.mask else f"gain {self.gain:.3g}"
-        return what + (f", shift {self.shift:+.3g}" if self.shift else "")
 
 
 @dataclass(frozen=True)
@@ -83,7 +41,7 @@ class GuardOutcome:
 
 @dataclass(frozen=True)
 class SitePatch:
-    """A change to concept values at one site.
+    """A change at one site: to its images or features, to concept values, to the head, or to several of them.
 
     Attributes:
         site: The site where it holds, and the only one.
@@ -92,8 +50,12 @@ class SitePatch:
         adapter: Name of the adapter.
         settings: Its settings.
         deltas: What is done, by concept.
-        blend: How much of it is applied, in [0, 1].
+        blend: How much of that is applied, in [0, 1].
         value_range: Range of concept values, or None.
+        corrections: Label-free corrections of images and features, in this order.
+        head: What is added to the head, or None.
+        author: Who fitted it, or empty.
+        expires: ISO date of the last day on which it holds, or None.
         shots: Number of support studies by class.
         support: SHA-256 of the support studies' sorted pseudonymous UIDs.
         created: ISO date.
@@ -113,6 +75,10 @@ class SitePatch:
     deltas: dict[str, ConceptDelta] = field(default_factory=dict)
     blend: float = 1.0
     value_range: tuple[float, float] | None = None
+    corrections: tuple[SiteCorrection, ...] = ()
+    head: HeadChange | None = None
+    author: str = ""
+    expires: str | None = None
     shots: dict[str, int] = field(default_factory=dict)
     support: str = ""
     guards: tuple[GuardOutcome, ...] = ()
@@ -120,9 +86,14 @@ class SitePatch:
     history: tuple[tuple[str, str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        numbers = [number for delta in self.deltas.values() for number in (delta.neutral, delta.gain, delta.shift)]
-        if self.status not in STATUSES or not 0 <= self.blend <= 1 or not np.isfinite(numbers).all():
-            raise patch_invalid(f"The patch for site {self.site!r} has a status, a blend or a number out of range.")
+        if self.status not in STATUSES or not 0 <= self.blend <= 1:
+            raise patch_invalid(f"The patch for site {self.site!r} has a status or a blend out of range.")
+        require_finite([number for delta in self.deltas.values() for number in delta.numbers], "concepts")
+        if self.head is not None:
+            require_finite(self.head.weights, "weights")
+            require_finite(self.head.bias, "bias")
+        for day in (self.created, *([self.expires] if self.expires is not None else [])):
+            _require_date(day)
 
     @property
     def id(self) -> str:
@@ -142,23 +113,64 @@ class SitePatch:
 
     @property
     def edits(self) -> tuple[str, ...]:
-        """One reviewable sentence for each concept that is changed."""
-        return tuple(self.deltas[one].sentence for one in sorted(self.deltas))
+        """One reviewable sentence for each concept that is changed, then for each change of the head."""
+        concepts = tuple(self.deltas[one].sentence for one in sorted(self.deltas))
+        return concepts + (self.head.sentences if self.head is not None else ())
+
+    @property
+    def changes_scorer(self) -> bool:
+        """Whether it changes concept values."""
+        return bool(self.deltas) and self.blend > 0
 
     @property
     def changes_nothing(self) -> bool:
         """Whether the adapter decided to leave the site as it is."""
-        return not self.deltas or self.blend == 0
+        return not self.kinds
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What it changes, of `preprocessing`, `scorer` and `head`."""
+        changes = {
+            "preprocessing": bool(self.corrections),
+            "scorer": self.changes_scorer,
+            "head": self.head is not None and not self.head.changes_nothing,
+        }
+        return tuple(kind for kind, changed in changes.items() if changed)
+
+    def holds(self, site: str | None) -> bool:
+        """Whether it changes anything there."""
+        return site == self.site and not self.changes_nothing
+
+    def apply_images(self, images: Sequence[Array], site: str | None) -> Sequence[Array]:
+        """Return the images as the encoder should see them at the patch's site; the very same anywhere else."""
+        corrected: Sequence[Array] = self._corrected(images, "image", site)
+        return corrected
+
+    def apply_features(self, features: Features, site: str | None) -> Features:
+        """Return the features as the scorer should see them at the patch's site; the very same anywhere else."""
+        corrected: Features = self._corrected(features, "feature", site)
+        return corrected
+
+    def _corrected(self, batch: Any, stage: str, site: str | None) -> Any:
+        if site == self.site and len(batch):
+            for one in self.corrections:
+                if one.stage == stage:
+                    batch = one.match(batch)
+        return batch
 
     def apply_state(self, state: ConceptState, site: str | None) -> ConceptState:
         """Return the state as the head should see it at the patch's site; the very same state anywhere else."""
-        if site != self.site or self.changes_nothing:
+        if site != self.site or not self.changes_scorer:
             return state
         places = [place for place, one in enumerate(state.ids) if one in self.deltas]
         deltas = [self.deltas[state.ids[place]] for place in places]
         value = state.value.copy()
+        given = value[:, :, places, 0]
+        mapped = np.stack([delta.mapped(given[:, :, c]) for c, delta in enumerate(deltas)], axis=2)
+        if any(delta.knots for delta in deltas):
+            mapped = (1 - self.blend) * given + self.blend * mapped
         value[:, :, places, 0] = transform(
-            value[:, :, places, 0],
+            mapped,
             mask=np.array([delta.mask for delta in deltas]),
             gain=np.array([delta.gain for delta in deltas]),
             neutral=np.array([delta.neutral for delta in deltas]),
@@ -168,34 +180,85 @@ class SitePatch:
         )
         return replace(state, value=value)
 
-    def apply(self, pipeline: Pipeline) -> Pipeline:
+    def apply_output(self, output: Output, site: str | None) -> Output:
+        """Return what the changed head concludes at the patch's site; the very same output anywhere else."""
+        if site != self.site or self.head is None:
+            return output
+        weights, bias = self.head.added(output.state.ids)
+        # Beyond one step or one number a concept, a head is not linear in concepts, and none is changed.
+        part = weights * output.state.static[:, None, :]
+        contrib = None if output.contrib is None else output.contrib + part
+        return replace(output, logits=output.logits + part.sum(axis=2) + bias, contrib=contrib)
+
+    def apply_weights(self, weights: Array, ids: tuple[str, ...], site: str | None) -> Array:
+        """Return the head's weights (K, C), in the order of `ids`, as they are at a site."""
+        if site != self.site or self.head is None:
+            return weights
+        return np.asarray(weights + self.head.added(ids)[0])
+
+    def apply(self, pipeline: Pipeline, *, on: str | None = None) -> Pipeline:
         """Return the pipeline with this patch for its site; the pipeline given stays as it is.
 
+        Args:
+            pipeline: The pipeline that it was fitted to.
+            on: ISO date of the day (default: today).
+
         Raises:
-            OslerError: `patch-invalid` where the patch was fitted to another model or was revoked.
+            OslerError: `patch-invalid` where the patch was fitted to another model or bank, or was revoked; `patch-expired`.
         """
+        self.require_of(pipeline, on=on)
+        return pipeline.with_patch(self)
+
+    def expired(self, on: str | None = None) -> bool:
+        """Whether its last day lies before a day, today where none is named."""
+        return self.expires is not None and self.expires < (on or date.today().isoformat())
+
+    def require_of(self, pipeline: Pipeline, *, on: str | None = None) -> None:
+        """Refuse to patch another model, or with a patch that is no longer in force; see `apply`."""
+        if self.bank != pipeline.bank.digest:
+            raise patch_invalid(
+                f"The patch {self.id} was fitted with version {self.bank[:12]} of the concept bank, not "
+                f"{pipeline.bank.digest[:12]}."
+            )
         if self.model != pipeline.digest:
             raise patch_invalid(f"The patch {self.id} belongs to model {self.model[:12]}, not {pipeline.digest[:12]}.")
         if self.status == "revoked":
-            raise patch_invalid(f"The patch {self.id} was revoked.")
-        return pipeline.with_patch(self)
+            raise patch_invalid(
+                f"The patch {self.id} was revoked.", "Fit another with `osler adapt`, or apply it again."
+            )
+        self.require_in_force(on)
 
-    def with_status(self, status: str, date: str, note: str = "") -> SitePatch:
+    def require_in_force(self, on: str | None = None) -> None:
+        """Refuse a patch whose last day lies before a day (default: today).
+
+        Raises:
+            OslerError: `patch-expired`.
+        """
+        if self.expired(on):
+            raise OslerError(
+                Code.PATCH_EXPIRED,
+                f"The patch {self.id} for site {self.site!r} held until {self.expires}.",
+                "Fit a new one with `osler adapt`, on studies of today.",
+            )
+
+    def with_status(self, status: str, on: str, note: str = "") -> SitePatch:
         """Return the patch in another state, with the change in its history."""
-        return replace(self, status=status, history=(*self.history, (date, status, note)))
+        return replace(self, status=status, history=(*self.history, (on, status, note)))
 
     def diff(self, other: SitePatch) -> list[str]:
         """Return what differs, one line each, from this patch to `other`; dates and guards aside."""
         lines = [
             f"{name}: {getattr(self, name)} -> {getattr(other, name)}"
-            for name in ("site", "model", "adapter", "settings", "blend", "shots", "status")
+            for name in ("site", "model", "adapter", "settings", "blend", "shots", "expires", "status")
             if getattr(self, name) != getattr(other, name)
         ]
         for one in sorted(self.deltas.keys() | other.deltas.keys()):
             before, after = self.deltas.get(one), other.deltas.get(one)
             if before != after:
                 lines.append(f"{one}: {before or 'unchanged'} -> {after or 'unchanged'}")
-        return lines
+        if self.corrections != other.corrections:
+            lines.append(f"preprocessing: {_named(self.corrections)} -> {_named(other.corrections)}")
+        return lines + _head_lines(self.head, other.head)
 
     def to_json(self) -> str:
         """Return canonical JSON."""
@@ -233,12 +296,50 @@ class SitePatch:
 
 def _typed(record: dict[str, Any]) -> dict[str, Any]:
     value_range = record["value_range"]
+    head = record["head"]
+    deltas = {one: {**delta, "knots": tuple(map(tuple, delta["knots"]))} for one, delta in record["deltas"].items()}
     return record | {
-        "deltas": {one: ConceptDelta(**delta) for one, delta in record["deltas"].items()},
+        "deltas": {one: ConceptDelta(**delta) for one, delta in deltas.items()},
+        "corrections": tuple(map(SiteCorrection.from_record, record["corrections"])),
+        "head": None if head is None else HeadChange.from_record(head),
         "guards": tuple(GuardOutcome(**guard) for guard in record["guards"]),
         "history": tuple(tuple(entry) for entry in record["history"]),
         "value_range": None if value_range is None else tuple(value_range),
     }
+
+
+def _require_date(day: str) -> None:
+    try:
+        date.fromisoformat(day)
+    except (TypeError, ValueError) as error:
+        raise patch_invalid(f"The patch bears {day!r}, which is no date.") from error
+
+
+def _named(corrections: Sequence[SiteCorrection]) -> str:
+    return ", ".join(f"{one.name} of {one.studies} studies" for one in corrections) or "none"
+
+
+def _head_lines(before: HeadChange | None, after: HeadChange | None) -> list[str]:
+    """Return the weights and biases that differ, the largest difference first."""
+    if before == after:
+        return []
+    holder = before or after
+    assert holder is not None
+    weights = [
+        np.zeros((len(holder.classes), len(holder.ids))) if one is None else one.added(holder.ids)[0]
+        for one in (before, after)
+    ]
+    bias = [np.zeros(len(holder.classes)) if one is None else np.array(one.bias) for one in (before, after)]
+    rows = [
+        (abs(weights[1][k, c] - weights[0][k, c]), f"{name}, {one}: {weights[0][k, c]:+.3g} -> {weights[1][k, c]:+.3g}")
+        for k, name in enumerate(holder.classes)
+        for c, one in enumerate(holder.ids)
+    ]
+    rows += [
+        (abs(bias[1][k] - bias[0][k]), f"{name}, bias: {bias[0][k]:+.3g} -> {bias[1][k]:+.3g}")
+        for k, name in enumerate(holder.classes)
+    ]
+    return [f"head, {line}" for size, line in sorted(rows, key=lambda row: (-row[0], row[1])) if size]
 
 
 def support_digest(study_uids: Sequence[str]) -> str:

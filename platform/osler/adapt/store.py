@@ -32,10 +32,10 @@ class PatchStore:
             )
         return found[0]
 
-    def active(self, site: str, model: str) -> SitePatch | None:
-        """Return the patch in force at a site for the model with this digest."""
+    def active(self, site: str, model: str, on: str | None = None) -> SitePatch | None:
+        """Return the patch in force at a site for the model with this digest, on a day (default: today)."""
         for patch in self.all():
-            if (patch.site, patch.model, patch.status) == (site, model, "active"):
+            if (patch.site, patch.model, patch.status) == (site, model, "active") and not patch.expired(on):
                 return patch
         return None
 
@@ -53,7 +53,8 @@ class PatchStore:
         """
         if patch.changes_nothing:
             raise patch_invalid(f"The patch {patch.id} changes nothing. {patch.reason}", "Nothing needs to be done.")
-        current = self.active(patch.site, patch.model)
+        patch.require_in_force(date)
+        current = self.active(patch.site, patch.model, date)
         if current is not None and current.id == patch.id:
             return current
         if current is not None:

@@ -34,7 +34,8 @@ from osler_knowledge.bank import ConceptBank
 
 FORMAT = "osler-bottleneck/1"
 RECORD, TENSORS, BANK, CARD = "bottleneck.json", "bottleneck.safetensors", "bank.json", "card.md"
-ENCODER, CORRECTIONS = "encoder", "corrections"
+ENCODER = "encoder"
+CORRECTIONS = ("corrections", "references")  # those that are made, and those that a patch may make
 
 
 def save_bottleneck(pipeline: Pipeline, folder: Path, *, card: str) -> Path:
@@ -62,11 +63,12 @@ def _write(pipeline: Pipeline, folder: Path, card: str) -> None:
         arrays, record = part.to_artefact()
         tensors |= {f"{name}.{key}": np.ascontiguousarray(array) for key, array in arrays.items()}
         records[name] = {"kind": kind_of(part), **record}
-    corrections: list[dict[str, Any]] = []
-    for place, correction in enumerate(pipeline.corrections):
-        arrays, made = correction.to_artefact()
-        tensors |= {f"{CORRECTIONS}.{place}.{key}": array for key, array in arrays.items()}
-        corrections.append(made)
+    corrections: dict[str, list[dict[str, Any]]] = {}
+    for kind in CORRECTIONS:
+        for place, correction in enumerate(getattr(pipeline, kind)):
+            arrays, made = correction.to_artefact()
+            tensors |= {f"{kind}.{place}.{key}": array for key, array in arrays.items()}
+            corrections.setdefault(kind, []).append(made)
     (folder / TENSORS).write_bytes(save(tensors))
     pipeline.bank.save(folder / BANK)
     (folder / CARD).write_text(card, encoding="utf-8")
@@ -80,8 +82,7 @@ def _write(pipeline: Pipeline, folder: Path, card: str) -> None:
         "parts": records,
         "files": {name: sha256_of(folder / name) for name in (TENSORS, BANK, CARD)},
     }
-    if corrections:
-        record[CORRECTIONS] = corrections
+    record |= corrections
     (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -126,10 +127,8 @@ def load_bottleneck(folder: Path, encoder: Encoder | None = None) -> Pipeline:
             classes=tuple(record["classes"]),
             calibration=Calibration(**record["calibration"]),
             notes=record["notes"],
-            corrections=tuple(
-                _correction(_own(f"{CORRECTIONS}.{place}", tensors), made)
-                for place, made in enumerate(record.get(CORRECTIONS, ()))  # Older models have none.
-            ),
+            corrections=_corrections("corrections", tensors, record),
+            references=_corrections("references", tensors, record),
             **parts,
         )
     except (SafetensorError, KeyError, TypeError, ValueError, ImportError, AttributeError) as error:
@@ -147,6 +146,11 @@ def _part(name: str, tensors: dict[str, Any], record: dict[str, Any]) -> Any:
         raise ValueError("A kind is the name of a module")
     module = import_module(f"osler.bottleneck.{name}s.{record['kind']}")
     return getattr(module, name.upper()).from_artefact(own, record)
+
+
+def _corrections(kind: str, tensors: dict[str, Any], record: dict[str, Any]) -> tuple[FittedCorrection, ...]:
+    made = record.get(kind, ())  # Older models have none.
+    return tuple(_correction(_own(f"{kind}.{place}", tensors), one) for place, one in enumerate(made))
 
 
 def _correction(tensors: dict[str, Any], record: dict[str, Any]) -> FittedCorrection:

@@ -46,6 +46,7 @@ class Pipeline:
         notes: Who fitted it, how, from what: kept as it is, no part of the digest.
         corrections: Label-free corrections that `predict_site` makes, with the source's statistics; those of images before
             those of features before those of probabilities, otherwise in this order.
+        references: Corrections with the source's statistics that a patch may make at a site; by themselves they make none.
     """
 
     encoder: Encoder | None
@@ -59,6 +60,7 @@ class Pipeline:
     patches: Mapping[str, StatePatch] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
     corrections: tuple[FittedCorrection, ...] = ()
+    references: tuple[FittedCorrection, ...] = ()
 
     def __post_init__(self) -> None:
         for holder, part in (("scorer", self.scorer), ("head", self.head), ("source reference", self.source)):
@@ -88,20 +90,19 @@ class Pipeline:
         """Value of each concept that says nothing (C,), in the bank's order."""
         return self.source.aligned(self.bank.ids).neutral
 
-    @property
-    def neutral_logits(self) -> Array:
-        """Logits (K,) where no concept says anything."""
-        return np.asarray(self.predict_values(self.neutral[None]).logits[0])
+    def neutral_logits(self, site: str | None = None) -> Array:
+        """Return the logits (K,) where no concept says anything, by the head as it is at a site."""
+        return np.asarray(self.predict_values(self.neutral[None], site=site).logits[0])
 
-    def head_weights(self) -> Array:
-        """Return the head's weights (K, C) in the bank's order: what concludes, wholly, with the bias.
+    def head_weights(self, site: str | None = None) -> Array:
+        """Return the head's weights (K, C) in the bank's order, as they are at a site: what concludes, wholly, with the bias.
 
         Raises:
             OslerError: `model-invalid` where the head is not linear in concepts, or sees more than concepts: contributions
                 would leave out what passes beside them.
         """
         weights = self.head.weights()
-        if self.predict_values(self.neutral[None]).residual_logits is not None:
+        if self.predict_values(self.neutral[None], site=site).residual_logits is not None:
             raise OslerError(
                 Code.MODEL_INVALID,
                 "The head also concludes from features that no concept names.",
@@ -111,7 +112,9 @@ class Pipeline:
             raise OslerError(
                 Code.MODEL_INVALID, "The head is not linear in concepts.", "Use a method made for such heads."
             )
-        return np.asarray(weights[:, columns(self.head.ids, self.bank.ids, "head")])
+        weights = np.asarray(weights[:, columns(self.head.ids, self.bank.ids, "head")])
+        patch = self.patches.get(site or "")
+        return weights if patch is None else patch.apply_weights(weights, self.bank.ids, site)
 
     def predict(self, images: Sequence[Array], *, site: str | None = None) -> Output:
         """Predict from images, each (H, W) or (H, W, 3) in [0, 1].
@@ -119,7 +122,11 @@ class Pipeline:
         Raises:
             OslerError: `part-missing` where the pipeline has no encoder; `input-range`.
         """
-        return self.predict_features(self._encode(images), site=site)
+        return self.predict_features(self._encode(self._seen(images, site)), site=site)
+
+    def _seen(self, images: Sequence[Array], site: str | None) -> Sequence[Array]:
+        patch = self._patch_for(site, None)
+        return images if patch is None else patch.apply_images(images, site)
 
     def predict_site(
         self, images: Sequence[Array], own: SiteStatistics | None = None, *, site: str | None = None
@@ -154,6 +161,7 @@ class Pipeline:
         if own is not None:
             own.require_of(self.corrections)
         images, first = through_stage(self.corrections, "image", images, own)
+        images = self._seen(images, site)
         features, second = through_stage(self.corrections, "feature", self._encode(images), own)
         output = self.predict_features(features, site=site)
         before = self.calibration.probabilities(output.logits)
@@ -189,25 +197,41 @@ class Pipeline:
             patch: A patch to use instead of the pipeline's own.
             clamp: Mask and truth (B, C) in the bank's order. A correction outweighs a patch: it is what was seen.
         """
-        state = self.state(features, site=site, patch=patch)
+        patch = self._patch_for(site, patch)
+        state, features = self._scored(features, site, patch)
         if clamp is not None:
             state = self.scorer.clamp(state, *clamp)
-        return self.head.predict(state, features)
+        return self._concluded(state, features, site, patch)
 
     def state(self, features: Features, *, site: str | None = None, patch: StatePatch | None = None) -> ConceptState:
         """Score and patch: what the head concludes from where nobody corrects a concept. See `predict_features`."""
-        state = self.scorer.score(features, self.bank)
-        patch = patch if patch is not None else self.patches.get(site or "")
-        return state if patch is None else patch.apply_state(state, site)
+        return self._scored(features, site, self._patch_for(site, patch))[0]
 
-    def predict_values(self, values: Array) -> Output:
-        """Conclude from static concept values (B, C) in the bank's order."""
+    def _scored(self, features: Features, site: str | None, patch: StatePatch | None) -> tuple[ConceptState, Features]:
+        """Return the state, and the features as the patch has them: a head may look at both."""
+        if patch is None:
+            return self.scorer.score(features, self.bank), features
+        features = patch.apply_features(features, site)
+        return patch.apply_state(self.scorer.score(features, self.bank), site), features
+
+    def _patch_for(self, site: str | None, patch: StatePatch | None) -> StatePatch | None:
+        return patch if patch is not None else self.patches.get(site or "")
+
+    def predict_values(self, values: Array, *, site: str | None = None) -> Output:
+        """Conclude from static concept values (B, C) in the bank's order, by the head as it is at a site.
+
+        The values are taken as they stand: what a patch does to images, features or concepts is not done again.
+        """
         state = ConceptState(
             value=values[:, None, :, None],
             clamped=np.zeros((len(values), 1, values.shape[1]), np.bool_),
             ids=self.bank.ids,
         )
-        return self.head.predict(state, Features(pooled=np.zeros((len(values), 0))))
+        return self._concluded(state, Features(pooled=np.zeros((len(values), 0))), site, self.patches.get(site or ""))
+
+    def _concluded(self, state: ConceptState, features: Features, site: str | None, patch: StatePatch | None) -> Output:
+        output = self.head.predict(state, features)
+        return output if patch is None else patch.apply_output(output, site)
 
     def with_bank(self, bank: ConceptBank) -> Pipeline:
         """Return the pipeline with what a bank knows by now of its concepts: who accepted them, codes, figures.

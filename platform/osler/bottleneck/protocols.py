@@ -81,15 +81,31 @@ class Head(Storable, Protocol):
 
 
 class StatePatch(Protocol):
-    """A change at one site, applied between scorer and head."""
+    """A change at one site, from images to the head. Whatever it is given comes back as the very same object at any other site."""
 
     @property
     def site(self) -> str:
         """The site where it holds."""
         ...
 
+    def apply_images(self, images: Sequence[Array], site: str | None) -> Sequence[Array]:
+        """Return the images as the encoder should see them."""
+        ...
+
+    def apply_features(self, features: Features, site: str | None) -> Features:
+        """Return the features as the scorer should see them."""
+        ...
+
     def apply_state(self, state: ConceptState, site: str | None) -> ConceptState:
-        """Return the state as the head should see it; the very same state at any other site."""
+        """Return the state as the head should see it."""
+        ...
+
+    def apply_output(self, output: Output, site: str | None) -> Output:
+        """Return what the changed head concludes."""
+        ...
+
+    def apply_weights(self, weights: Array, ids: tuple[str, ...], site: str | None) -> Array:
+        """Return the head's weights (K, C), in the order of `ids`, as they are at the site."""
         ...
 
 

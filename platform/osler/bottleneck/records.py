@@ -136,6 +136,8 @@ class Support:
         site: Name of the site.
         concepts: Concept labels (n, C) in {0, 1, NaN}, or None.
         study_uids: Pseudonymous study UIDs, for the record of the patch.
+        unlabelled: Features of studies of the site whose labels nobody asks for, those of the support among them or not; None
+            where there are no more than the support.
     """
 
     features: Features
@@ -143,3 +145,9 @@ class Support:
     site: str
     concepts: Array | None = None
     study_uids: tuple[str, ...] = ()
+    unlabelled: Features | None = None
+
+    @property
+    def everything(self) -> Features:
+        """What is measured of the site without labels."""
+        return self.features if self.unlabelled is None else self.unlabelled

@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> CommandResult:
     """Fit a patch and keep it, in force with --activate, proposed without."""
+    from osler.adapt.adapters.tti_reading import TtiReading
     from osler.adapt.support import draw_support, gather_support, read_support
-    from osler.adapt.tti_reading import TtiReading, TtiSettings
     from osler.cli.patch import shown
     from osler.explain.service import StudyExplainer
     from osler.workspace import Workspace
@@ -51,9 +51,9 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     )
     support = gather_support(archive, arguments.site, chosen, classes, explainer.features)
     tolerance = arguments.source_tolerance
-    settings = TtiSettings() if tolerance is None else TtiSettings(source_tolerance=tolerance)
+    adapter = TtiReading() if tolerance is None else TtiReading(source_tolerance=tolerance)
     today = (arguments.date or date.today()).isoformat()
-    patch = TtiReading(settings).fit(explainer.pipeline, support, created=today)
+    patch = adapter.fit(explainer.pipeline, support, created=today)
     explainer.patches.save(patch)
     if arguments.activate and not patch.changes_nothing:
         patch = explainer.patches.activate(patch, today)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from osler.adapt.patch import ConceptDelta, SitePatch
+from osler.adapt.changes import ConceptDelta
+from osler.adapt.patch import SitePatch
 from osler.bottleneck.calibration import Calibration
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array, BoolArray, ConceptState, Features, columns
@@ -51,9 +52,9 @@ def explain(
     plain = pipeline.predict_features(features, site=site, clamp=clamp)
     findings = rank_findings(output.logits[0], pipeline.classes, pipeline.calibration)
     pair = (pipeline.classes.index(findings[0].id), pipeline.classes.index(findings[1].id))
-    contrast = Contrast.of(pipeline, pair)
+    contrast, before = Contrast.of(patched, pair, site), Contrast.of(pipeline, pair)
     scored = pipeline.scorer.score(features, pipeline.bank)
-    readings = _readings(pipeline, contrast, scored, output.state, plain.state, here)
+    readings = _readings(pipeline, contrast, scored, output.state, before.contributions(plain.state.static[0]), here)
     calibration = pipeline.calibration
     return Explanation(
         study=study,
@@ -104,10 +105,10 @@ class Contrast:
     baseline: float
 
     @classmethod
-    def of(cls, pipeline: Pipeline, pair: tuple[int, int]) -> Contrast:
-        """Build the contrast of two classes, given by index."""
+    def of(cls, pipeline: Pipeline, pair: tuple[int, int], site: str | None = None) -> Contrast:
+        """Build the contrast of two classes, given by index, by the head as it is at a site."""
         first, second = pair
-        weights, at_neutral = pipeline.head_weights(), pipeline.neutral_logits
+        weights, at_neutral = pipeline.head_weights(site), pipeline.neutral_logits(site)
         return cls(
             first=pipeline.classes[first],
             second=pipeline.classes[second],
@@ -150,12 +151,12 @@ def _readings(
     contrast: Contrast,
     scored: ConceptState,
     used: ConceptState,
-    unpatched: ConceptState,
+    before: Array,
     patch: SitePatch | None,
 ) -> list[ConceptReading]:
-    """Read every concept of the one study, in the bank's order."""
+    """Read every concept of the one study, in the bank's order; `before` (C,) is what each contributed without the patch."""
     values, probabilities = used.static[0], None if scored.prob is None else scored.prob[0, 0]
-    contributions, before = contrast.contributions(values), contrast.contributions(unpatched.static[0])
+    contributions = contrast.contributions(values)
     location = "unavailable" if scored.maps is None else "unvalidated"
     readings = []
     for c, concept in enumerate(pipeline.bank.concepts):
@@ -186,7 +187,7 @@ def _state(clamped: bool, delta: ConceptDelta | None) -> str:
         return "as scored"
     if delta.mask:
         return "ignored at this site"
-    return "amplified at this site" if delta.gain > 1 else "shifted at this site"
+    return "amplified at this site" if delta.gain > 1 and not delta.knots else "shifted at this site"
 
 
 def _knowledge(concept: Concept, contrast: Contrast, weight: float) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from osler.adapt.patch import ConceptDelta, GuardOutcome, SitePatch, count_shots, support_digest, transform
+from osler.adapt.changes import ConceptDelta, transform
+from osler.adapt.patch import GuardOutcome, SitePatch, count_shots, support_digest
 from osler.adapt.store import PatchStore
 from osler.bottleneck.records import Features
 from osler_contracts.codes import Code

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
+from osler.adapt.adapters.tti_reading import TtiReading
 from osler.adapt.patch import SitePatch
-from osler.adapt.tti_reading import TtiReading, TtiSettings
 from osler.bottleneck.heads.linear import LinearHead
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features, Support
@@ -26,7 +26,7 @@ from osler_knowledge.bank import ConceptBank
 World = Any
 DATE = "2024-05-01"
 ADAPTER = TtiReading()
-FREE = TtiReading(TtiSettings(source_tolerance=1.0))
+FREE = TtiReading(source_tolerance=1.0)
 
 
 def fit(world: World, logits: np.ndarray, y: np.ndarray, adapter: TtiReading = ADAPTER) -> SitePatch:
@@ -83,9 +83,7 @@ def test_a_concept_that_confuses_is_masked(make_world: Callable[..., World]):
 
 def test_a_concept_shrunk_by_half_gets_a_gain_of_two(make_world: Callable[..., World]):
     world = make_world(seed=3, noise=0.05)
-    patch = fit(
-        world, *weakened(world, np.random.default_rng(3), 8), adapter=TtiReading(TtiSettings(amplify_share=0.3))
-    )
+    patch = fit(world, *weakened(world, np.random.default_rng(3), 8), adapter=TtiReading(amplify_share=0.3))
     gain = patch.deltas["concept_0"].gain
     assert gain == pytest.approx(2, rel=0.1)
     assert patch.amplified == ("concept_0",)
@@ -159,7 +157,7 @@ def test_weights_and_source_predictions_stay_as_they_are(world: World):
 
 
 def test_with_all_concepts_masked_the_head_sees_the_neutral_state(world: World):
-    from osler.adapt.patch import ConceptDelta
+    from osler.adapt.changes import ConceptDelta
 
     pipeline = world.pipeline
     deltas = {
@@ -168,7 +166,7 @@ def test_with_all_concepts_masked_the_head_sees_the_neutral_state(world: World):
     patch = SitePatch("b", pipeline.digest, pipeline.bank.digest, "by hand", DATE, "all", deltas=deltas)
     logits, _ = world.draw(np.random.default_rng(10), 20)
     output = patch.apply(pipeline).predict_features(Features(logits), site="b")
-    np.testing.assert_allclose(output.logits, np.tile(pipeline.neutral_logits, (60, 1)), atol=1e-12)
+    np.testing.assert_allclose(output.logits, np.tile(pipeline.neutral_logits(), (60, 1)), atol=1e-12)
 
 
 def test_a_class_without_shots_is_refused(world: World):
@@ -188,7 +186,7 @@ def test_no_change_is_an_answer_with_a_reason(world: World):
     quiet = fit(world, *world.draw(rng, 4))
     assert quiet.changes_nothing
     assert quiet.reason.startswith("No change: no concept")
-    blocked = fit(world, *confused(world, rng, 6), adapter=TtiReading(TtiSettings(source_tolerance=-1.0)))
+    blocked = fit(world, *confused(world, rng, 6), adapter=TtiReading(source_tolerance=-1.0))
     assert blocked.changes_nothing
     assert "would not pass the guards" in blocked.reason
     assert [guard.passed for guard in blocked.guards] == [True, False]
@@ -242,7 +240,7 @@ def test_any_number_of_concepts_classes_and_shots(
 def test_a_masked_concept_may_be_set_to_zero(world: World):
     rng = np.random.default_rng(14)
     logits, y = confused(world, rng, 6)
-    patch = fit(world, logits, y, adapter=TtiReading(TtiSettings(masked_to="zero", source_tolerance=1.0)))
+    patch = fit(world, logits, y, adapter=TtiReading(masked_to="zero", source_tolerance=1.0))
     assert patch.deltas["concept_4"].neutral == 0
     state = patch.apply(world.pipeline).predict_features(Features(logits), site="b").state
     np.testing.assert_allclose(state.static[:, 4], (1 - patch.blend) * expit(logits[:, 4]))

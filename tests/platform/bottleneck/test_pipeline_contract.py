@@ -242,7 +242,7 @@ def test_a_residual_of_zero_is_no_residual(pipeline: Pipeline):
 
 def test_what_concepts_do_not_explain_is_explained_by_nobody(pipeline: Pipeline):
     hybrid = replace(pipeline, head=draw_head("hybrid", pipeline.head))
-    np.testing.assert_array_equal(hybrid.neutral_logits, pipeline.neutral_logits)
+    np.testing.assert_array_equal(hybrid.neutral_logits(), pipeline.neutral_logits())
     with pytest.raises(OslerError, match="no concept names") as caught:
         hybrid.head_weights()
     assert caught.value.code is Code.MODEL_INVALID

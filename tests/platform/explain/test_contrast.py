@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from osler.adapt.patch import ConceptDelta, SitePatch
+from osler.adapt.changes import ConceptDelta
+from osler.adapt.patch import SitePatch
 from osler.bottleneck.calibration import Calibration
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features

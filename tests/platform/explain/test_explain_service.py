@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from osler.adapt.patch import ConceptDelta, SitePatch
+from osler.adapt.changes import ConceptDelta
+from osler.adapt.patch import SitePatch
 from osler.adapt.support import draw_support, gather_support, read_support
 from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler.cli.main import main

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from osler.adapt.changes import ConceptDelta
+from osler.adapt.patch import SitePatch
 from osler.bottleneck.heads.hybrid import HybridHead
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features
@@ -57,14 +59,11 @@ def test_no_correction_is_the_plain_accuracy_and_all_are_the_head_on_the_truth(
 
 
 def test_a_patch_of_the_site_is_in_force(make_pipeline: Callable[..., Pipeline]) -> None:
-    class Muted:
-        site = "b"
-
-        def apply_state(self, state, site):  # type: ignore[no-untyped-def]
-            return replace(state, value=0 * state.value) if site == "b" else state
-
     pipeline, tested = random_case(make_pipeline, 3)
-    pipeline = pipeline.with_patch(Muted())
+    muted = {one: ConceptDelta(0.0, mask=True) for one in pipeline.bank.ids}
+    pipeline = SitePatch(
+        "b", pipeline.digest, pipeline.bank.digest, "by hand", "2024-05-01", "all", deltas=muted
+    ).apply(pipeline)
     for site in ("b", None):
         here = replace(tested, site=site)
         base = (pipeline.predict_features(tested.features, site=site).logits.argmax(1) == tested.y).mean()

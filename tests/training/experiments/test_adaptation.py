@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from osler.adapt.tti_reading import TtiReading
+from osler.adapt.adapters.tti_reading import TtiReading
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features
 from osler.tracking import Tracker

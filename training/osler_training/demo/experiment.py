@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from osler.adapt.adapters.tti_reading import TtiReading
 from osler.adapt.store import PatchStore
-from osler.adapt.tti_reading import TtiReading
 from osler.bottleneck.artefact import ENCODER, save_bottleneck
 from osler.bottleneck.encoders.catalogue import SHIPPED, encoder_folder, open_encoder
 from osler.tracking import Tracker

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from osler.adapt.adapters.tti_reading import TtiReading
 from osler.adapt.patch import SitePatch
-from osler.adapt.tti_reading import TtiReading, TtiSettings
 from osler_training.evaluate.splits import split_patients
 from osler_training.experiments.adaptation import run_adaptation
 from osler_training.fit.bottleneck import BottleneckClassifier
@@ -46,7 +46,7 @@ def adapt_cell(
     for name, tolerance in rule.tolerances.items():
         adaptation = run_adaptation(
             classifier.pipeline,
-            TtiReading(TtiSettings(source_tolerance=tolerance)),
+            TtiReading(source_tolerance=tolerance),
             target.rows(parts["support"]),
             target.rows(parts["test"]),
             source_test,

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from osler.bottleneck.calibration import Calibration
+from osler.bottleneck.correction import FittedCorrection
 from osler.bottleneck.heads.linear import LinearHead
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.protocols import Head, Scorer
@@ -176,6 +177,7 @@ def assemble(problem: Problem, bank: ConceptBank, scorer: Scorer, head: Head, *,
         ),
         calibration=Calibration(temperature, site=site, studies=len(problem.calibrate)),
         notes={"seed": seed},
+        references=(FittedCorrection.at_source("feature_moments", problem.train.features),),
     )
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
 from osler.bottleneck.protocols import Correction
+from osler.options import parse_options
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
@@ -28,24 +28,11 @@ def parse_correction(name: str, options: Mapping[str, Any] | None = None) -> Cor
     Raises:
         OslerError: `usage` where there is no such correction or option, or an option is out of range.
     """
-    from pydantic import TypeAdapter, ValidationError
-
-    options = dict(options or {})
     if name not in correction_names():
         raise OslerError(
             Code.USAGE, f"There is no correction {name!r}.", f"Use some of {', '.join(correction_names())}."
         )
-    kind = import_module(f"{__name__}.{name}").CORRECTION
-    known = sorted(field.name for field in fields(kind) if field.init)
-    if strangers := sorted(options.keys() - set(known)):
-        raise OslerError(
-            Code.USAGE,
-            f"The correction {name!r} has no option {', '.join(strangers)}.",
-            f"Use {', '.join(known)}." if known else "It has none.",
-        )
-    try:
-        made: Correction = TypeAdapter(kind).validate_python(options)
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise OslerError(Code.USAGE, f"Options of {name!r} are wrong: {wrong}.", "Correct the recipe.") from error
+    made: Correction = parse_options(
+        import_module(f"{__name__}.{name}").CORRECTION, f"correction {name!r}", options or {}
+    )
     return made

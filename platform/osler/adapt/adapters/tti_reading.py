@@ -6,12 +6,15 @@ trained. It is not the authors' algorithm, and must not be reported as such.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from osler.adapt.adapter import patch_of
+from osler.adapt.changes import ConceptDelta
 from osler.adapt.guards import Edit, LeaveOneShotOut, check_support, source_outcome
-from osler.adapt.patch import ConceptDelta, GuardOutcome, SitePatch, count_shots, support_digest
+from osler.adapt.patch import GuardOutcome, SitePatch
 from osler.adapt.tti_steps import (
     Labels,
     agreements,
@@ -32,8 +35,8 @@ from osler.bottleneck.source import SourceReference
 
 
 @dataclass(frozen=True)
-class TtiSettings:
-    """Settings of the reading, with their defaults.
+class TtiReading:
+    """The adapter: a few labelled studies of a site to a `SitePatch`, which may well be "no change".
 
     Attributes:
         fdr: False-discovery rate over all classes and concepts.
@@ -57,19 +60,50 @@ class TtiSettings:
     min_shots: int = 1
     masked_to: str = "mean"
 
+    name: ClassVar[str] = "tti_reading"
+    needs_labels: ClassVar[bool] = True
+
+    def fit(self, pipeline: Pipeline, support: Support, *, created: str) -> SitePatch:
+        """Fit a patch.
+
+        Args:
+            pipeline: The frozen source pipeline.
+            support: Labelled studies of the site, in any order.
+            created: ISO date that the patch will bear.
+
+        Raises:
+            OslerError: `support-insufficient`; `model-invalid` where the head is not linear in concepts.
+        """
+        y = check_support(support, pipeline.classes, self.min_shots)
+        values, y = _in_order(pipeline.predict_features(support.features).state.static, y)
+        fit = TtiFit.bind(pipeline, self)
+        edit = fit.edit(values, y)
+        blend, guards = (0.0, ()) if edit.empty else fit.guarded(values, y, edit)
+        deltas = {} if blend == 0 else _deltas(fit, values, y, edit)
+        return patch_of(
+            self,
+            pipeline,
+            support,
+            created=created,
+            reason=_reason(deltas, edit, guards),
+            deltas=deltas,
+            blend=blend,
+            guards=guards,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class TtiFit:
     """The reading bound to one model: its weights and its source, in the bank's order."""
 
     pipeline: Pipeline
-    settings: TtiSettings
+    settings: TtiReading
     weights: Array
     source: SourceReference
     neutral: Array
 
     @classmethod
-    def bind(cls, pipeline: Pipeline, settings: TtiSettings) -> TtiFit:
+    def bind(cls, pipeline: Pipeline, settings: TtiReading) -> TtiFit:
         """Bind the settings to a pipeline with a head that is linear in concepts.
 
         Raises:
@@ -151,47 +185,6 @@ def _plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-@dataclass(frozen=True)
-class TtiReading:
-    """The adapter: a few labelled studies of a site to a `SitePatch`, which may well be "no change"."""
-
-    settings: TtiSettings = TtiSettings()
-    name: str = "tti_reading"
-
-    def fit(self, pipeline: Pipeline, support: Support, *, created: str) -> SitePatch:
-        """Fit a patch.
-
-        Args:
-            pipeline: The frozen source pipeline.
-            support: Labelled studies of the site, in any order.
-            created: ISO date that the patch will bear.
-
-        Raises:
-            OslerError: `support-insufficient`; `model-invalid` where the head is not linear in concepts.
-        """
-        y = check_support(support, pipeline.classes, self.settings.min_shots)
-        values, y = _in_order(pipeline.predict_features(support.features).state.static, y)
-        fit = TtiFit.bind(pipeline, self.settings)
-        edit = fit.edit(values, y)
-        blend, guards = (0.0, ()) if edit.empty else fit.guarded(values, y, edit)
-        deltas = {} if blend == 0 else _deltas(fit, values, y, edit)
-        return SitePatch(
-            site=support.site,
-            model=pipeline.digest,
-            bank=pipeline.bank.digest,
-            adapter=self.name,
-            created=created,
-            reason=_reason(deltas, edit, guards),
-            settings=asdict(self.settings) | {"blends": list(self.settings.blends)},
-            deltas=deltas,
-            blend=blend,
-            value_range=pipeline.scorer.value_range,
-            shots=count_shots(list(y), pipeline.classes),
-            support=support_digest(support.study_uids),
-            guards=guards,
-        )
-
-
 def _in_order(values: Array, y: Labels) -> tuple[Array, Labels]:
     """Return the shots in an order of their own, so that sums do not depend on the order in which they came."""
     order = np.lexsort((*values.T, y))
@@ -215,3 +208,6 @@ def _reason(deltas: dict[str, ConceptDelta], edit: Edit, guards: tuple[GuardOutc
         return "No change: no concept confuses or under-activates beyond chance in these studies."
     failed = "; ".join(guard.sentence.rstrip(".") for guard in guards if not guard.passed)
     return f"No change: masking {masked} and amplifying {amplified} concepts would not pass the guards ({failed})."
+
+
+ADAPTER = TtiReading
