@@ -6,6 +6,7 @@ is T = 1; a scalar concept is m = 1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -138,6 +139,8 @@ class Support:
         study_uids: Pseudonymous study UIDs, for the record of the patch.
         unlabelled: Features of studies of the site whose labels nobody asks for, those of the support among them or not; None
             where there are no more than the support.
+        images: Images of the studies that are measured without labels, for what works before the encoder; None where nobody
+            keeps them.
     """
 
     features: Features
@@ -146,6 +149,7 @@ class Support:
     concepts: Array | None = None
     study_uids: tuple[str, ...] = ()
     unlabelled: Features | None = None
+    images: Sequence[Array] | None = None
 
     @property
     def everything(self) -> Features:
