@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from osler.archive import Archive, InstanceRecord, StudyRecord
+from osler.archive.images import instance_key
 from osler.bottleneck.encoders.catalogue import ImageEncoder
 from osler.bottleneck.encoders.preprocess import Preprocess
-from osler.bottleneck.feature_cache import FeatureCache, image_key
+from osler.bottleneck.feature_cache import FeatureCache
 from osler.bottleneck.records import Features
 from osler.dicom.pixels import read_image
 from osler_contracts.codes import Code
@@ -58,9 +59,9 @@ class SiteImages:
 def _read(preprocess: Preprocess, instance: InstanceRecord) -> tuple[NDArray[np.float32], str]:
     """Read one image and bring it to the encoder's size, by the encoder's own resizing."""
     image = read_image(Path(instance.path))
-    key = image_key(instance.sha256, {"window": image.window, "decoder": image.decoder})
-    grey = image.values if image.values.ndim == 2 else image.values.mean(axis=2)
-    return preprocess.resized(grey), key
+    if image.values.ndim == 2:
+        return preprocess.resized(image.values), instance_key(instance)
+    return preprocess.resized(image.values.mean(axis=2)), instance_key(instance, {"grey": True})
 
 
 def read_site(

@@ -59,7 +59,7 @@ def draw_support(
         The class by study.
     """
     rng = np.random.default_rng(seed)
-    studies = [study for study in archive.studies(site) if archive.frontal(study) is not None]
+    studies = [study for study in archive.studies(site) if archive.image(study) is not None]
     chosen: dict[str, str] = {}
     patients: set[str] = set()
     for name in classes:

@@ -18,6 +18,7 @@ from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
 VIEW_RANK = {"PA": 0, "AP": 1}
+RADIOGRAPHS = frozenset({"CR", "DX", "DR", "RG"})
 
 
 class Archive:
@@ -62,6 +63,14 @@ class Archive:
         """
         eligible = [instance for instance in study.instances if instance.eligible_frontal]
         return min(eligible, key=lambda item: (VIEW_RANK.get(item.view, 2), item.acquired, item.uid), default=None)
+
+    def image(self, study: StudyRecord) -> InstanceRecord | None:
+        """Return the one image by which models know a study: its frontal one, else its earliest that is no radiograph.
+
+        None for a study of radiographs of which none is frontal.
+        """
+        others = [one for one in study.instances if one.modality not in RADIOGRAPHS]
+        return self.frontal(study) or min(others, key=lambda one: (one.acquired, one.uid), default=None)
 
     def intake(self, run: int | None = None) -> list[IntakeRecord]:
         """Return what became of every received file, or of those of one run, in the order of arrival."""

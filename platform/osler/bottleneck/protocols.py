@@ -88,6 +88,11 @@ class StatePatch(Protocol):
         """The site where it holds."""
         ...
 
+    @property
+    def id(self) -> str:
+        """Its name: patches that do something else have another."""
+        ...
+
     def apply_images(self, images: Sequence[Array], site: str | None) -> Sequence[Array]:
         """Return the images as the encoder should see them."""
         ...

@@ -15,12 +15,11 @@ from osler.adapt.store import PatchStore
 from osler.archive import Archive, StudyRecord
 from osler.bottleneck.artefact import find_encoder, load_bottleneck
 from osler.bottleneck.encoders.lazy import LazyEncoder
-from osler.bottleneck.feature_cache import FeatureCache, image_key
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features, columns
-from osler.dicom.pixels import read_image
 from osler.explain.contrast import explain
 from osler.explain.explanation import Explanation
+from osler.explain.site_measures import SiteMeasures
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -73,28 +72,33 @@ class StudyExplainer:
         return PatchStore(self.workspace.patches)
 
     @cached_property
-    def _cache(self) -> FeatureCache:
+    def _sites(self) -> SiteMeasures:
         digest = self.pipeline.encoder_digest
-        folder = find_encoder(digest, self.workspace.models / self.model)
-        return FeatureCache(self.workspace.cache, LazyEncoder(folder, digest))
+        encoder = LazyEncoder(find_encoder(digest, self.workspace.models / self.model), digest)
+        return SiteMeasures(self.archive, self.pipeline, encoder, self.workspace.cache)
 
-    def features(self, study: StudyRecord) -> Features:
-        """Return the features (1, D) and tokens of the image that a frontal model reads, from the cache where it can.
+    def features(self, study: StudyRecord, patch: SitePatch | None = None) -> Features:
+        """Return the features (1, D) and tokens of the image by which models know a study, as `osler evaluate` has them.
+
+        They come from the cache where it can, after the model's label-free corrections, for which all studies of its site
+        are measured once.
+
+        Args:
+            study: The study.
+            patch: The patch to predict with, in case that it changes images; what it does to features waits for the pipeline.
 
         Raises:
             OslerError: `nothing-eligible` where the study has no such image.
         """
-        instance = self.archive.frontal(study)
-        if instance is None:
-            raise OslerError(
-                Code.NOTHING_ELIGIBLE,
-                f"Study {study.uid} has no frontal image.",
-                "Choose another: `osler archive list` shows which have one.",
-            )
-        image = read_image(instance.path)
-        grey = image.values if image.values.ndim == 2 else image.values.mean(axis=2)
-        key = image_key(instance.sha256, {"window": image.window, "decoder": image.decoder})
-        return self._cache.features([key], lambda _: grey, tokens=True)
+        return self._sites.of_study(study, patch)
+
+    def site_features(self, site: str) -> tuple[tuple[StudyRecord, ...], Features]:
+        """Return the studies of a site whose image can be read, and their features (n, D), whatever their labels.
+
+        Raises:
+            OslerError: `nothing-eligible` where there is none.
+        """
+        return self._sites.of_site(site)
 
     def active_patch(self, site: str) -> SitePatch | None:
         """Return the patch in force for this model at a site."""
@@ -123,7 +127,7 @@ class StudyExplainer:
         chosen = patch or (self.active_patch(study.site) if patched else None)
         return explain(
             self.pipeline,
-            self.features(study),
+            self.features(study, chosen),
             study=study.uid,
             site=study.site,
             patch=chosen,

@@ -12,9 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from osler.adapt.changes import ConceptDelta, HeadChange, SiteCorrection
+from osler.adapt.patch import SitePatch
+from osler.adapt.support import draw_support, gather_support
 from osler.archive import Archive
 from osler.bottleneck.artefact import load_bottleneck
+from osler.bottleneck.correction import FittedCorrection
+from osler.bottleneck.encoders.catalogue import open_encoder
 from osler.cli.main import main
+from osler.dicom.pixels import read_image
+from osler.explain.service import StudyExplainer
 from osler.workspace import Workspace
 from osler_training.evaluate.records import Records
 from osler_training.shift.models import load_model
@@ -83,9 +90,6 @@ def test_corrections_are_measured_at_the_site_without_labels(lab: Path, capsys: 
 
 def test_it_predicts_as_predict_site_does(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The lab's way over the cache against the pipeline's own way from pixels."""
-    from osler.bottleneck.encoders.catalogue import open_encoder
-    from osler.dicom.pixels import read_image
-
     records = Records.load(Path(ask(capsys, lab, "--model", "bottleneck", "--site", "away")["predictions"]))
     workspace = Workspace.open(lab / "ws")
     pipeline = load_bottleneck(workspace.models / "bottleneck", open_encoder("phantom_clip"))
@@ -93,6 +97,68 @@ def test_it_predicts_as_predict_site_does(lab: Path, capsys: pytest.CaptureFixtu
     output = pipeline.predict_site([read_image(one.instances[0].path).values for one in studies])
     ours = dict(zip((one.uid for one in studies), pipeline.calibration.probabilities(output.logits), strict=True))
     np.testing.assert_allclose(records.prob, [ours[one] for one in records.studies], atol=1e-5)
+
+
+def test_explanations_and_supports_see_what_it_saw(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Colour cells, no chest, corrected by what the site measures: every way to a prediction is the same way."""
+    records = Records.load(Path(ask(capsys, lab, "--model", "bottleneck", "--site", "away")["predictions"]))
+    explainer = StudyExplainer(Workspace.open(lab / "ws"), "bottleneck")
+    pipeline, archive = explainer.pipeline, explainer.archive
+    assert [one.name for one in pipeline.corrections] == ["feature_moments"]
+    for row, uid in list(enumerate(records.studies))[:6]:
+        explained = {one.id: one.calibrated_probability for one in explainer.explain(uid).findings}
+        np.testing.assert_allclose([explained[one] for one in KINDS], records.prob[row], atol=1e-5)
+    chosen = draw_support(archive, "away", label="label", classes=KINDS, shots=2, seed=0)
+    support = gather_support(archive, "away", chosen, KINDS, explainer.features)
+    seen = pipeline.calibration.probabilities(pipeline.predict_features(support.features).logits)
+    rows = [records.studies.index(uid) for uid in chosen]
+    np.testing.assert_allclose(seen, records.prob[rows], atol=1e-5)
+    studies, everything = explainer.site_features("away")
+    all_seen = pipeline.calibration.probabilities(pipeline.predict_features(everything).logits)
+    order = [[study.uid for study in studies].index(uid) for uid in records.studies]
+    np.testing.assert_allclose(all_seen[order], records.prob, atol=1e-5)
+    again = StudyExplainer(Workspace.open(lab / "ws"), "bottleneck")  # reads what was measured from the cache
+    np.testing.assert_array_equal(again.site_features("away")[1].pooled, everything.pooled)
+
+
+def test_it_predicts_with_every_part_of_a_patch(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = Workspace.open(lab / "ws")
+    explainer = StudyExplainer(workspace, "bottleneck")
+    pipeline = explainer.pipeline
+    plain = Records.load(Path(ask(capsys, lab, "--model", "bottleneck", "--site", "away")["predictions"]))
+    images = [read_image(one.instances[0].path).values for one in explainer.archive.studies("away")]
+    moments = FittedCorrection.at_source("image_moments", [0.8 * one for one in images])
+    own = moments.correction.measure(images, moments.reference)
+    ids = pipeline.bank.ids
+    parts: dict[str, Any] = {
+        "corrections": (
+            SiteCorrection.of(moments, own, len(images)),
+            SiteCorrection.of(pipeline.references[0], pipeline.references[0].correction.measure(
+                explainer.site_features("away")[1], pipeline.references[0].reference), len(images)),
+        ),
+        "deltas": {ids[0]: ConceptDelta(float(pipeline.neutral[0]), mask=True)},
+        "head": HeadChange.of(KINDS, ids, np.zeros((3, len(ids))), np.array([0.5, -0.5, 0.0])),
+    }  # fmt: skip
+    studies = explainer.archive.studies("away")
+    for kind, part in parts.items():
+        patch = SitePatch(
+            "away", pipeline.digest, pipeline.bank.digest, "by hand", "2026-01-01", "a reason", **{kind: part}
+        )
+        explainer.patches.save(patch)
+        told = ask(capsys, lab, "--model", "bottleneck", "--site", "away", "--patch", patch.id)
+        records = Records.load(Path(told["predictions"]))
+        assert told["patch"] == patch.id
+        assert not np.allclose(records.prob, plain.prob, atol=1e-4), kind
+        patched = patch.apply(load_bottleneck(workspace.models / "bottleneck", open_encoder("phantom_clip")))
+        output = patched.predict_site(images, site="away")
+        ours = dict(zip((one.uid for one in studies), pipeline.calibration.probabilities(output.logits), strict=True))
+        np.testing.assert_allclose(records.prob, [ours[one] for one in records.studies], atol=1e-5)
+        explained = explainer.explain(studies[0].uid, patch=patch)
+        found = {one.id: one.calibrated_probability for one in explained.findings}
+        np.testing.assert_allclose([found[one] for one in KINDS], ours[studies[0].uid], atol=1e-5)
+    explainer.patches.revoke(patch, "2026-01-02")
+    told = ask(capsys, lab, "--model", "bottleneck", "--site", "away", "--patch", patch.id, expect=1)
+    assert told["error"]["code"] == "patch-invalid"
 
 
 def test_other_words_other_labels_a_missing_class_and_another_size(

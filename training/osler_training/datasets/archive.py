@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from osler.archive import Archive, InstanceRecord, StudyRecord
-from osler.bottleneck.feature_cache import image_key
+from osler.archive.images import instance_key
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -20,7 +20,6 @@ from osler_training.datasets.reading import Loader, Reading, header_values
 from osler_training.datasets.tables import sex_of, years
 
 SUMMARY = "an ingested site of a workspace"
-RADIOGRAPHS = frozenset({"CR", "DX", "DR", "RG"})
 NOT_FRONTAL = "not-frontal"
 CONCEPT = "concept_"  # a label with this prefix says whether the concept is there: 1, 0, or nothing
 
@@ -61,7 +60,7 @@ def read(
     left_out: Counter[str] = Counter()
     chosen: list[tuple[StudyRecord, InstanceRecord]] = []
     for study in archive.studies(site):
-        instance = _image(archive, study)
+        instance = archive.image(study)
         if instance is None:
             left_out[NOT_FRONTAL] += 1
         elif labelled and not study.labels.get(label):
@@ -88,11 +87,6 @@ def read(
     )
 
 
-def _image(archive: Archive, study: StudyRecord) -> InstanceRecord | None:
-    others = [one for one in study.instances if one.modality not in RADIOGRAPHS]
-    return archive.frontal(study) or min(others, key=lambda one: (one.acquired, one.uid), default=None)
-
-
 def _concepts(studies: Sequence[StudyRecord], index: pd.Index[Any]) -> pd.DataFrame:
     answers = {"1": 1.0, "0": 0.0}
     rows = [
@@ -114,7 +108,7 @@ def _row(
         found = dict(zip(("sex", "age"), header_values(instance.path, "PatientSex", "PatientAge"), strict=True))
         given |= {name: value for name, value in found.items() if not given[name]}
     return {
-        "key": image_key(instance.sha256, {"decoder": instance.decoder, **reading.record}),
+        "key": instance_key(instance, reading.record),
         "path": str(instance.path),
         "site": study.site,
         "patient": study.patient,

@@ -18,10 +18,10 @@ from osler.bottleneck.corrections.object_scale import rescaled
 from osler.bottleneck.feature_cache import FeatureCache, image_key, stacked
 from osler.bottleneck.protocols import Encoder
 from osler.bottleneck.records import Array, Features
+from osler.bottleneck.site_features import ImageSet
 from osler.bottleneck.site_images import channels
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_training.fit.corrections import ImageSet
 from osler_training.fit.problem import Cohort, Problem, Reference
 
 BATCH = 64

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from osler.bottleneck.correction import FittedCorrection, SiteStatistics, site_statistics, through_stage
+from osler.bottleneck.correction import FittedCorrection, through_stage
 from osler.bottleneck.corrections import parse_correction
-from osler.bottleneck.feature_cache import FeatureCache, image_key, stacked
 from osler.bottleneck.pipeline import Pipeline
-from osler.bottleneck.protocols import Encoder, Statistics
+from osler.bottleneck.protocols import Encoder
 from osler.bottleneck.records import Array, Features
+from osler.bottleneck.site_features import ImageSet, at_site, encoded
 from osler.bottleneck.site_images import LazyImages
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-
-BATCH = 64
-
-
-class ImageSet(Protocol):
-    """Images that are read when they are asked for, such as `datasets.images.Images`."""
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Name of each image in a feature cache."""
-        ...
-
-    @property
-    def load(self) -> Callable[[int], Array]:
-        """Reads an image, (H, W) or (H, W, 3) in [0, 1]."""
-        ...
 
 
 def corrected(
@@ -71,28 +55,6 @@ def corrected(
     return features, list(reference)
 
 
-def at_site(
-    encoder: Encoder,
-    images: ImageSet,
-    fitted: Sequence[FittedCorrection],
-    cache: Path | None = None,
-    own: SiteStatistics | None = None,
-    *,
-    tokens: bool = False,
-) -> tuple[Features, dict[int, Statistics]]:
-    """Return the corrected features of a site and what each correction measured, by its place; see `corrected`."""
-    keys = images.keys
-    looked, first = through_stage(fitted, "image", LazyImages(images.load, len(keys)), own)
-    if first:
-        # The pixels depend on the site's statistics too, which name them: another batch has other features.
-        moved = [one for one in fitted if one.stage == "image"]
-        named = site_statistics(moved, dict(enumerate(first.values())), images=len(keys)).digest
-        keys = tuple(image_key(key, {"site_statistics": named}) for key in keys)
-    encoded = _encoded(encoder, keys, looked.__getitem__, cache, tokens)
-    features, second = through_stage(fitted, "feature", encoded, own)
-    return features, first | second
-
-
 def corrected_probabilities(
     probabilities: Array, fitted: Sequence[FittedCorrection], class_prior: Array | None = None
 ) -> Array:
@@ -130,7 +92,7 @@ def _at_source(
 ) -> tuple[Features, list[FittedCorrection]]:
     made = [parse_correction(name, options) for name, options in corrections]
     pixels = LazyImages(images.load, len(images.keys))
-    features = _encoded(encoder, images.keys, pixels.__getitem__, cache, tokens)
+    features = encoded(encoder, images.keys, pixels.__getitem__, cache, tokens)
     batches: dict[str, Any] = {"image": pixels, "feature": features}
     fitted = []
     for (name, options), one in zip(corrections, made, strict=True):
@@ -138,17 +100,6 @@ def _at_source(
         reference = one.measure(batches[one.stage]) if one.stage in batches else {}
         fitted.append(FittedCorrection(name, reference, options))
     return features, fitted
-
-
-def _encoded(
-    encoder: Encoder, keys: Sequence[str], read: Callable[[int], Array], cache: Path | None, tokens: bool
-) -> Features:
-    if cache is None:
-        # In parts, since the images of a site together may be more than memory.
-        starts = range(0, max(len(keys), 1), BATCH)
-        parts = ([read(number) for number in range(start, min(start + BATCH, len(keys)))] for start in starts)
-        return stacked([encoder.encode(part, tokens=tokens) for part in parts])
-    return FeatureCache(cache, encoder).features(keys, read, tokens=tokens)
 
 
 def _require_same(corrections: Sequence[tuple[str, Mapping[str, Any]]], reference: Sequence[FittedCorrection]) -> None:

@@ -15,16 +15,19 @@ from numpy.typing import NDArray
 from osler.adapt.patch import SitePatch
 from osler.adapt.store import PatchStore
 from osler.archive import Archive, StudyRecord
+from osler.archive.images import sees_grey
 from osler.bottleneck.artefact import find_encoder
 from osler.bottleneck.encoders.catalogue import open_encoder
+from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.protocols import Encoder
 from osler.bottleneck.records import Array, Features
+from osler.bottleneck.site_features import at_site
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_training.datasets import Images, open_dataset
 from osler_training.evaluate.records import Records
-from osler_training.fit.corrections import at_site, corrected_probabilities
+from osler_training.fit.corrections import corrected_probabilities
 from osler_training.shift.label_column import choose_column, class_of
 from osler_training.shift.models import Model, Prediction, load_model
 from osler_training.shift.scores import confusion, site_scores
@@ -82,12 +85,12 @@ def evaluate(
     archive = Archive(workspace)
     studies = _studies(archive, question.site)
     column = choose_column(studies, model.classes, question.names, question.label)
-    grey = {"colour": False} if model.notes.get("channels") == "grey" else {}
+    grey = {"colour": False} if sees_grey(model.notes) else {}
     images = open_dataset("archive", workspace.root, site=question.site, label=column, **grey)
     left_out = Counter(images.left_out)
     encoder = open_encoder(find_encoder(model.encoder_digest, workspace.models / model.name))
     progress(f"reading and encoding {len(images)} images of {question.site}")
-    images, features, measured = encoded(model, encoder, images, workspace.cache, left_out)
+    images, features, measured = encoded(model, encoder, images, workspace.cache, left_out, patch)
     prediction = model.predict(features, question.site, patch)
     prob = corrected_probabilities(prediction.prob, model.corrections)
     y = np.array([class_of(one, model.classes, question.names) for one in images.table["label"]], np.intp)
@@ -113,9 +116,9 @@ def evaluate(
 
 
 def encoded(
-    model: Model, encoder: Encoder, images: Images, cache: Path, left_out: Counter[str]
+    model: Model, encoder: Encoder, images: Images, cache: Path, left_out: Counter[str], patch: SitePatch | None = None
 ) -> tuple[Images, Features, dict[int, Any]]:
-    """Return the images that can be read, and their features after the model's label-free corrections.
+    """Return the images that can be read, and their features after the label-free corrections of model and patch.
 
     One damaged image must not cost the site: where reading or encoding fails, the images that fail alone are left out.
 
@@ -123,7 +126,7 @@ def encoded(
         OslerError: `nothing-eligible` where none is left.
     """
     try:
-        return images, *at_site(encoder, images, model.corrections, cache, tokens=model.needs_tokens)
+        return images, *at_site(encoder, images, model.corrections, cache, tokens=model.needs_tokens, patch=patch)
     except (OslerError, ValueError, RuntimeError, OSError) as error:
         kept, why = readable(encoder, images)
         if len(kept) == len(images):
@@ -136,7 +139,7 @@ def encoded(
                 "Give images of the kind that the model was fitted on.",
             ) from error
     images = images.rows(kept)
-    return images, *at_site(encoder, images, model.corrections, cache, tokens=model.needs_tokens)
+    return images, *at_site(encoder, images, model.corrections, cache, tokens=model.needs_tokens, patch=patch)
 
 
 def readable(encoder: Encoder, images: Images) -> tuple[NDArray[np.intp], Counter[str]]:
@@ -221,6 +224,8 @@ def _patch(workspace: Workspace, model: Model, question: Question) -> SitePatch 
             f"{model.digest[:12]}.",
             "See `osler patch list`, or fit one with `osler adapt`.",
         )
+    if isinstance(model.part, Pipeline):
+        patch.require_of(model.part)
     return patch
 
 
