@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from osler.bottleneck.correction import FittedCorrection
+from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array
+from osler.bottleneck.site_images import LazyImages
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -130,8 +133,16 @@ def train(
     test = predicted(classifier, setting, encoded["source"], rows, corrections, prior, head)
     scores = site_scores(test, seed=cell.seed, replicates=file.recipe.replicates)
     notes = notes_of(lab, cell, test, scores)
+    progress("measuring what a site's own look can be corrected by")
     stored = Model(
-        name, storable(classifier), file.recipe.classes, encoder.digest, tuple(corrections), prior, notes, ""
+        name,
+        with_references(storable(classifier), setting),
+        file.recipe.classes,
+        encoder.digest,
+        tuple(corrections),
+        prior,
+        notes,
+        "",
     )
     folder = workspace.models / name
     card = card_of(lab, cell, notes, prior, scores)
@@ -155,6 +166,23 @@ def storable(classifier: Classifier) -> Any:
         f"A {type(classifier).__name__} cannot be stored: only bottlenecks and linear probes can.",
         "Use another method, or `osler shift run`, which scores it without storing it.",
     )
+
+
+def with_references(part: Any, setting: Setting) -> Any:
+    """Return a bottleneck that also remembers the look of its training images and the mixture of their features.
+
+    A patch can then bring a site to them; by themselves they change nothing. What has no concepts is returned as it is, and a
+    reference that cannot be measured, as where some images are grey and some in colour, is left out.
+    """
+    if not isinstance(part, Pipeline):
+        return part
+    site, rows = setting.sites[setting.parts.source], setting.parts.fit["train"]
+    images = LazyImages(lambda place: site.images.load(int(rows[place])), len(rows))
+    made = list(part.references)
+    for name, batch in (("image_moments", images), ("mixture_alignment", setting.problem.train.features)):
+        with suppress(OslerError):
+            made.append(FittedCorrection.at_source(name, batch))
+    return replace(part, references=tuple(made))
 
 
 def notes_of(lab: Lab, cell: Cell, test: Records, scores: dict[str, Any]) -> dict[str, Any]:

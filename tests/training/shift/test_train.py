@@ -1,0 +1,52 @@
+"""What `osler train` stores beside the model: what a patch may correct a site by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from skimage.color import rgb2lab
+
+from osler.adapt.adapters.image_moments import ImageMomentsAdapter
+from osler.bottleneck.artefact import load_bottleneck
+from osler.bottleneck.encoders.catalogue import open_encoder
+from osler.bottleneck.records import Support
+from osler.cli.main import main
+
+from .conftest import RECIPE, draw_cell
+
+
+def test_a_trained_model_can_take_a_sites_own_colour_off(cells: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.replace("${CELLS}", str(cells)), encoding="utf-8")
+    words = ["train", str(recipe), "--method", "bottleneck", "--preprocessing", "none", "--out", "cells"]
+    assert main([*words, "--workspace", str(tmp_path / "ws")]) == 0
+    encoder = open_encoder("phantom_clip")
+    pipeline = load_bottleneck(tmp_path / "ws" / "models" / "cells", encoder)
+    known = {one.name: one for one in pipeline.references}
+    assert sorted(known) == ["feature_moments", "image_moments", "mixture_alignment"]
+    # Half of the images are those of the training part: their look is that of all of them, but for chance.
+    table = pd.read_csv(cells / "home" / "metadata.csv")
+    pictures = [np.asarray(Image.open(cells / "home" / name), float) / 255 for name in table["image"]]
+    pixels = np.stack([rgb2lab(image) for image in pictures])
+    moments = known["image_moments"].reference
+    assert moments["count"] == known["feature_moments"].reference["count"][0] < len(table)
+    np.testing.assert_allclose(moments["mean"], pixels.mean(axis=(0, 1, 2)), atol=3.0)
+    rng = np.random.default_rng(5)
+    images = [draw_cell(kind, rng) / 255 for kind in ("neutrophil", "lymphocyte", "eosinophil") * 10]
+    stained = [np.clip(0.6 * image + 0.1, 0, 1) for image in images]
+    support = Support(encoder.encode(stained[:3]), None, "away", images=stained)
+    patch = ImageMomentsAdapter().fit(pipeline, support, created="2026-01-01")
+    assert patch.corrections[0].studies == 30
+    patched = patch.apply(pipeline, on="2026-01-01")
+    clean, before = pipeline.predict(images).logits, pipeline.predict(stained).logits
+    after = patched.predict(stained, site="away").logits
+    assert np.abs(after - clean).mean() < np.abs(before - clean).mean() / 2
+    np.testing.assert_array_equal(patched.predict(stained, site="home").logits, before)
+    order = [support.images[place] for place in rng.permutation(30)]
+    again = ImageMomentsAdapter().fit(
+        pipeline, Support(support.features, None, "away", images=order), created="2026-01-01"
+    )
+    assert again == patch
