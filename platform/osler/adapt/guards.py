@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,27 +16,68 @@ from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
 Logits = Callable[[Array], Array]
+SLACK = 1e-12  # What rounding may cost an accuracy.
+
+
+class Change(Protocol):
+    """What an adapter wants to change, before it becomes a patch."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is changed."""
+        ...
+
+    def logits(self, head: Logits, values: Array, blend: float) -> Array:
+        """Return the logits (n, K) of concept values (n, C) by a head, with so much of the change."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """Masks and gains over all concepts (C,), before they become a patch."""
+    """Masks, gains and shifts over all concepts (C,)."""
 
     mask: BoolArray
     gain: Array
     neutral: Array
     value_range: tuple[float, float] | None = None
+    shift: Array | float = 0.0
 
     @property
     def empty(self) -> bool:
         """Whether nothing is changed."""
-        return not self.mask.any() and bool((self.gain == 1).all())
+        return not (self.mask.any() or (self.gain != 1).any() or np.any(self.shift))
 
     def __call__(self, values: Array, blend: float) -> Array:
         """Return patched values (n, C)."""
         return transform(
-            values, mask=self.mask, gain=self.gain, neutral=self.neutral, blend=blend, value_range=self.value_range
+            values,
+            mask=self.mask,
+            gain=self.gain,
+            neutral=self.neutral,
+            shift=self.shift,
+            blend=blend,
+            value_range=self.value_range,
         )
+
+    def logits(self, head: Logits, values: Array, blend: float) -> Array:
+        """Return what the head makes of the patched values."""
+        return head(self(values, blend))
+
+
+@dataclass(frozen=True, eq=False)
+class WeightEdit:
+    """Weights (K, C) that are added to the head's."""
+
+    weights: Array
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is changed."""
+        return not self.weights.any()
+
+    def logits(self, head: Logits, values: Array, blend: float) -> Array:
+        """Return what the changed head makes of the values."""
+        return np.asarray(head(values) + blend * (values @ self.weights.T))
 
 
 def check_support(support: Support, classes: Sequence[str], min_shots: int) -> NDArray[np.intp]:
@@ -72,21 +114,21 @@ def class_balanced_mean(figures: Array, y: NDArray[np.intp]) -> float:
 
 @dataclass(frozen=True, eq=False)
 class LeaveOneShotOut:
-    """Edits fitted without each shot, to be judged on the shot left out.
+    """Changes fitted without each shot, to be judged on the shot left out.
 
-    The only shot of a class cannot be left out, so it is judged by the edit of the whole support; the outcome says so.
+    The only shot of a class cannot be left out, so it is judged by the change of the whole support; the outcome says so.
     """
 
     values: Array
     y: NDArray[np.intp]
-    edits: tuple[Edit, ...]
+    edits: tuple[Change, ...]
     single: tuple[bool, ...]
 
     @classmethod
     def fit(
-        cls, values: Array, y: NDArray[np.intp], fit: Callable[[Array, NDArray[np.intp]], Edit], whole: Edit
+        cls, values: Array, y: NDArray[np.intp], fit: Callable[[Array, NDArray[np.intp]], Change], whole: Change
     ) -> LeaveOneShotOut:
-        """Fit an edit for each shot (n, C) of `values`; `whole` is that of all of them."""
+        """Fit a change for each shot (n, C) of `values`; `whole` is that of all of them."""
         single = tuple(bool((y == k).sum() == 1) for k in y)
         kept = [np.arange(len(y)) != row for row in range(len(y))]
         edits = (whole if alone else fit(values[rows], y[rows]) for alone, rows in zip(single, kept, strict=True))
@@ -95,10 +137,10 @@ class LeaveOneShotOut:
     def outcome(self, logits: Logits, blend: float) -> GuardOutcome:
         """Judge whether the mean margin of the shots left out rises, each class counting alike."""
         patched = np.concatenate(
-            [edit(row[None], blend) for edit, row in zip(self.edits, self.values, strict=True)], axis=0
+            [edit.logits(logits, row[None], blend) for edit, row in zip(self.edits, self.values, strict=True)], axis=0
         )
         before = class_balanced_mean(margins(logits(self.values), self.y), self.y)
-        after = class_balanced_mean(margins(logits(patched), self.y), self.y)
+        after = class_balanced_mean(margins(patched, self.y), self.y)
         how = "shots left out" + (", save the only one of a class" if any(self.single) else "")
         how = "the shots themselves, too few to leave one out" if all(self.single) else how
         sentence = f"Mean margin on {how}: {before:+.3f} before, {after:+.3f} after."
@@ -106,10 +148,23 @@ class LeaveOneShotOut:
 
 
 def source_outcome(
-    logits: Logits, values: Array, y: NDArray[np.intp], edit: Edit, blend: float, tolerance: float
+    logits: Logits, values: Array, y: NDArray[np.intp], edit: Change, blend: float, tolerance: float
 ) -> GuardOutcome:
     """Judge the accuracy on held-out source states if the patch were not confined to its site."""
     before = float((logits(values).argmax(axis=1) == y).mean())
-    after = float((logits(edit(values, blend)).argmax(axis=1) == y).mean())
+    after = float((edit.logits(logits, values, blend).argmax(axis=1) == y).mean())
     sentence = f"Accuracy on {len(y)} held-out source studies, ungated: {before:.1%} before, {after:.1%} after."
-    return GuardOutcome("ungated-source", after >= before - tolerance - 1e-12, before, after, sentence)
+    return GuardOutcome("ungated-source", after >= before - tolerance - SLACK, before, after, sentence)
+
+
+def strongest(
+    blends: Sequence[float], guards: Callable[[float], tuple[GuardOutcome, ...]]
+) -> tuple[float, tuple[GuardOutcome, ...]]:
+    """Return the first blend that passes every guard, with what they measured; else 0, with what they measured first."""
+    first: tuple[GuardOutcome, ...] = ()
+    for blend in blends:
+        outcomes = guards(blend)
+        if all(outcome.passed for outcome in outcomes):
+            return blend, outcomes
+        first = first or outcomes
+    return 0.0, first

@@ -55,6 +55,15 @@ def flags(values: Array, y: Labels, rival: Labels, weights: Array, neutral: Arra
     return np.asarray((weights[rival] > weights[y]) & (values > neutral) & fires_more[y], np.bool_)
 
 
+def find_flags(
+    logits: Array, values: Array, y: Labels, weights: Array, source: SourceReference, *, fdr: float
+) -> tuple[BoolArray, Labels]:
+    """Return the flags (n, C) of studies with these logits (n, K), and the rival (n,) of each."""
+    rival = rivals(logits, y)
+    fires_more = significant(excess(values, y, source), fdr)
+    return flags(values, y, rival, weights, source.neutral, fires_more), rival
+
+
 def confusion(values: Array, y: Labels, rival: Labels, weights: Array, neutral: Array, flagged: BoolArray) -> Array:
     """Return Q (C,): the margin lost to flagged concepts, each class counting alike."""
     lost = np.maximum(0.0, -(weights[y] - weights[rival]) * (values - neutral)) * flagged

@@ -1,0 +1,93 @@
+"""What an adapter reads of a model whose head is linear in concepts: the head and the source, in the bank's order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from osler.adapt.adapter import concept_values
+from osler.adapt.guards import Change, LeaveOneShotOut, check_support, source_outcome
+from osler.adapt.new_head import source_head
+from osler.adapt.patch import GuardOutcome
+from osler.adapt.tti_steps import Labels
+from osler.bottleneck.pipeline import Pipeline
+from osler.bottleneck.records import Array, Support
+from osler.bottleneck.source import SourceReference
+
+
+@dataclass(frozen=True, eq=False)
+class LinearModel:
+    """A frozen model, unpatched.
+
+    Attributes:
+        weights: Weights of the head (K, C).
+        bias: Its bias (K,).
+        source: What the model remembers of its source.
+        neutral: Value of each concept that says nothing (C,).
+        classes: Names of the classes.
+        names: Names of the concepts.
+        value_range: Range of concept values, or None.
+        temperature: What logits are divided by before they are probabilities.
+    """
+
+    weights: Array
+    bias: Array
+    source: SourceReference
+    neutral: Array
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    value_range: tuple[float, float] | None
+    temperature: float
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> LinearModel:
+        """Read a pipeline.
+
+        Raises:
+            OslerError: `model-invalid` where its head is not linear in concepts, or sees more than concepts.
+        """
+        source = pipeline.source.aligned(pipeline.bank.ids)
+        return cls(
+            *source_head(pipeline),
+            source,
+            source.neutral,
+            tuple(name.replace("_", " ") for name in pipeline.classes),
+            tuple(concept.name for concept in pipeline.bank.concepts),
+            pipeline.scorer.value_range,
+            pipeline.calibration.temperature,
+        )
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The concepts."""
+        return self.source.ids
+
+    def logits(self, values: Array) -> Array:
+        """Return logits (n, K) of concept values (n, C)."""
+        return np.asarray(values @ self.weights.T + self.bias)
+
+    def guards(
+        self, change: Change, left_out: LeaveOneShotOut, blend: float, tolerance: float
+    ) -> tuple[GuardOutcome, ...]:
+        """Return what the guards of M2 measure: the margin on shots left out, and the source if nothing were gated."""
+        held, held_y = self.source.values, self.source.y
+        return (
+            left_out.outcome(self.logits, blend),
+            source_outcome(self.logits, held, held_y, change, blend, tolerance),
+        )
+
+
+def ordered_shots(pipeline: Pipeline, support: Support, min_shots: int) -> tuple[Array, Labels]:
+    """Return concept values (n, C) and labels (n,) of the shots, in an order of their own.
+
+    Sums, and who is left out with whom, must depend neither on the order in which studies came nor on that of the bank.
+
+    Raises:
+        OslerError: `support-insufficient`.
+    """
+    y = check_support(support, pipeline.classes, min_shots)
+    values = concept_values(pipeline, support)
+    by_id = values[:, np.argsort(np.array(pipeline.bank.ids))]
+    order = np.lexsort((*by_id.T, y))
+    return values[order], y[order]
