@@ -69,6 +69,7 @@ class Code(StrEnum):
     BANK_MISMATCH = "bank-mismatch"
     BANK_MISSING = "bank-missing"
     BUDGET_SPENT = "budget-spent"
+    CALIBRATION_INVALID = "calibration-invalid"
     CONTRACT_INCOMPLETE = "contract-incomplete"
     CONTRACT_INVALID = "contract-invalid"
     CORPUS_INVALID = "corpus-invalid"

@@ -9,7 +9,18 @@ from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
 MARKER = "osler-workspace"
-FOLDERS = ("archive", "quarantine", "knowledge", "models", "patches", "feedback", "drift", "cache", "artifacts")
+FOLDERS = (
+    "archive",
+    "quarantine",
+    "knowledge",
+    "models",
+    "patches",
+    "calibrations",
+    "feedback",
+    "drift",
+    "cache",
+    "artifacts",
+)
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,11 @@ class Workspace:
     def patches(self) -> Path:
         """Site patches, a JSON file each."""
         return self.root / "patches"
+
+    @property
+    def calibrations(self) -> Path:
+        """Calibrations of sites, a JSON file each."""
+        return self.root / "calibrations"
 
     @property
     def feedback(self) -> Path:

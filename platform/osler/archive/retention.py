@@ -212,9 +212,9 @@ def _redact_reviews(path: Path, names: Iterable[str]) -> int:
 
 
 def _redact_texts(workspace: Workspace, names: Sequence[str]) -> int:
-    """Blank the names in artifacts, patches, reports of drift and summaries."""
+    """Blank the names in artifacts, patches, calibrations, reports of drift and summaries."""
     count = 0
-    folders = (workspace.artifacts, workspace.patches, workspace.drift)
+    folders = (workspace.artifacts, workspace.patches, workspace.calibrations, workspace.drift)
     kept = [workspace.summary, *(path for folder in folders for path in folder.rglob("*"))]
     for path in kept:
         if path.suffix not in TEXT_SUFFIXES or not path.is_file():

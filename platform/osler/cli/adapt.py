@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     """Fit a patch and keep it, in force with --activate, proposed without."""
     from osler.adapt.adapters.tti_reading import TtiReading
     from osler.adapt.support import draw_support, gather_support, read_support
+    from osler.adapt.support_store import SupportStore
     from osler.cli.patch import shown
     from osler.explain.service import StudyExplainer
     from osler.workspace import Workspace
@@ -55,6 +56,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     today = (arguments.date or date.today()).isoformat()
     patch = adapter.fit(explainer.pipeline, support, created=today)
     explainer.patches.save(patch)
+    SupportStore(explainer.workspace.patches).keep(support.study_uids)
     if arguments.activate and not patch.changes_nothing:
         patch = explainer.patches.activate(patch, today)
     return shown(patch)

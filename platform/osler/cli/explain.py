@@ -77,6 +77,12 @@ def lines_of(explanation: Explanation, top: int) -> list[str]:
         f"{finding.id}: raw probability {finding.raw_probability:.3f}, {calibrated}, {finding.decision}",
         f"margin over {other.id}: {explanation.margin:+.3f}, of which {explanation.baseline:+.3f} without any concept",
     ]
+    if explanation.prediction_set is not None:
+        classes = " or ".join(explanation.prediction_set.classes) or "no class"
+        lines.append(f"prediction set: {classes}. {explanation.prediction_set.sentence}")
+    if explanation.abstains_because:
+        lines.append(explanation.abstains_because)
+    lines += [f"warning: {warning}" for warning in explanation.warnings]
     for one in explanation.concepts[:top]:
         note = "" if one.state == "as scored" else f" [{one.state}]"
         conflict = " [against the text]" if one.conflict else ""

@@ -14,7 +14,9 @@ from osler.adapt.patch import SitePatch
 from osler.bottleneck.calibration import Calibration
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array, BoolArray, ConceptState, Features, columns
-from osler.explain.explanation import ConceptReading, Explanation, Finding, Passage, PatchEffect
+from osler.calibrate.record import SiteCalibration
+from osler.calibrate.words import abstention, coverage_sentence
+from osler.explain.explanation import ConceptReading, Explanation, Finding, Passage, PatchEffect, PredictionSet
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_knowledge.bank import Citation, Concept
@@ -30,6 +32,8 @@ def explain(
     site: str | None,
     patch: SitePatch | None = None,
     corrections: Mapping[str, float] | None = None,
+    calibration: SiteCalibration | None = None,
+    warnings: tuple[str, ...] = (),
 ) -> Explanation:
     """Explain one study.
 
@@ -40,9 +44,12 @@ def explain(
         site: Its site; a patch of another site changes nothing.
         patch: The patch in force.
         corrections: Concepts that a reader sets, to a value in [0, 1].
+        calibration: The calibration in force at the site, made under this very patch; else the model's own is used.
+        warnings: What else the explanation is to say.
 
     Raises:
-        OslerError: `patch-invalid` for a patch of another model, `unknown-concept`, `usage` for a value out of range.
+        OslerError: `patch-invalid` for a patch of another model, `unknown-concept`, `usage` for a value out of range,
+            `calibration-invalid` for a calibration of another site, model or patch, or one that has expired.
     """
     pipeline = replace(pipeline, patches={})
     patched = pipeline if patch is None else patch.apply(pipeline)
@@ -50,12 +57,16 @@ def explain(
     clamp = _clamp(pipeline, corrections or {})
     output = patched.predict_features(features, site=site, clamp=clamp)
     plain = pipeline.predict_features(features, site=site, clamp=clamp)
-    findings = rank_findings(output.logits[0], pipeline.classes, pipeline.calibration)
+    if calibration is not None:
+        calibration.require_for(site=site, model=pipeline.digest, patch=None if here is None else here.id)
+    held = pipeline.calibration if calibration is None else calibration.calibration
+    findings = rank_findings(output.logits[0], pipeline.classes, held)
     pair = (pipeline.classes.index(findings[0].id), pipeline.classes.index(findings[1].id))
     contrast, before = Contrast.of(patched, pair, site), Contrast.of(pipeline, pair)
     scored = pipeline.scorer.score(features, pipeline.bank)
     readings = _readings(pipeline, contrast, scored, output.state, before.contributions(plain.state.static[0]), here)
-    calibration = pipeline.calibration
+    measured_here = calibration is not None or (held.studies > 0 and held.site == site and not here)
+    prediction_set, reason = _set(output.logits[0], pipeline.classes, calibration, bool(corrections))
     return Explanation(
         study=study,
         site=site,
@@ -68,11 +79,15 @@ def explain(
         margin=findings[0].logit - findings[1].logit,
         baseline=contrast.baseline,
         concepts=tuple(sorted(readings, key=lambda one: (-abs(one.contribution), one.id))),
-        calibration={name: value for name, value in calibration.to_record().items() if name != "operating_points"},
-        calibrated_here=bool(calibration.studies and calibration.site == site and not here and not corrections),
-        patch=None if here is None else _effect(here, rank_findings(plain.logits[0], pipeline.classes, calibration)[0]),
+        calibration=_said(held, calibration),
+        calibrated_here=measured_here and not corrections,
+        patch=None if here is None else _effect(here, _finding_of(plain.logits[0], pipeline, pipeline.calibration)),
         corrections=dict(corrections or {}),
-        finding_uncorrected=_uncorrected(patched, features, site) if corrections else None,
+        finding_uncorrected=_uncorrected(patched, features, site, held) if corrections else None,
+        prediction_set=prediction_set,
+        abstains=None if prediction_set is None else len(prediction_set.classes) != 1,
+        abstains_because=reason,
+        warnings=warnings,
     )
 
 
@@ -137,9 +152,34 @@ def _clamp(pipeline: Pipeline, corrections: Mapping[str, float]) -> tuple[BoolAr
     return mask, truth
 
 
-def _uncorrected(pipeline: Pipeline, features: Features, site: str | None) -> Finding:
-    logits = pipeline.predict_features(features, site=site).logits[0]
-    return rank_findings(logits, pipeline.classes, pipeline.calibration)[0]
+def _uncorrected(pipeline: Pipeline, features: Features, site: str | None, calibration: Calibration) -> Finding:
+    return _finding_of(pipeline.predict_features(features, site=site).logits[0], pipeline, calibration)
+
+
+def _finding_of(logits: Array, pipeline: Pipeline, calibration: Calibration) -> Finding:
+    return rank_findings(logits, pipeline.classes, calibration)[0]
+
+
+def _said(held: Calibration, site: SiteCalibration | None) -> dict[str, Any]:
+    record = {name: value for name, value in held.to_record().items() if name != "operating_points"}
+    return record | {"id": None if site is None else site.id, "expires": None if site is None else site.expires}
+
+
+def _set(
+    logits: Array, classes: tuple[str, ...], calibration: SiteCalibration | None, corrected: bool
+) -> tuple[PredictionSet | None, str]:
+    """Return the classes that a study may be of, and why these are not exactly one, or why there is no set."""
+    if calibration is None:
+        return None, "No calibration of this site is in force: `osler calibrate` makes one."
+    sets = calibration.sets
+    if sets is None:
+        return None, calibration.without_sets
+    if corrected:
+        return None, "A reader corrected concepts; the coverage was measured without corrections."
+    p = softmax(logits / sets.temperature)
+    held = sets.of({classes[k]: float(p[k]) for k in np.argsort(-logits, kind="stable")})
+    sentence = coverage_sentence(sets, calibration.site)
+    return PredictionSet(held, sets.coverage, sets.method, sets.reached, sentence), abstention(held)
 
 
 def _effect(patch: SitePatch, without: Finding) -> PatchEffect:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-SCHEMA = "osler-explanation/1"
+from osler.calibrate.conformal import Reached
+
+SCHEMA = "osler-explanation/2"
 CITATION_HEADING = "Supports the general association; not evidence from this patient"
 NOTICE = "For research use. Not a medical device."
 
@@ -97,6 +99,25 @@ class PatchEffect:
 
 
 @dataclass(frozen=True)
+class PredictionSet:
+    """The classes that a study may be of, by the calibration of its site.
+
+    Attributes:
+        classes: The classes, the likeliest first; none, one or several.
+        coverage: Share of studies whose class is in their set, as it was asked for.
+        method: How it was made, `lac` or `class-conditional`.
+        reached: For each number of calibration studies that counts, what it says of the coverage reached.
+        sentence: The same in words, with whom it is of.
+    """
+
+    classes: tuple[str, ...]
+    coverage: float
+    method: str
+    reached: tuple[Reached, ...]
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Explanation:
     """Why a study got its finding: `baseline` and the contributions sum to `margin`.
 
@@ -112,11 +133,16 @@ class Explanation:
         margin: Logit of the finding minus that of the runner-up.
         baseline: What the margin would be if no concept said anything.
         concepts: All concepts, the largest contribution first.
-        calibration: Temperature, site, date and number of studies of the calibration.
-        calibrated_here: Whether it was fitted at this site, and nothing was patched or corrected since.
+        calibration: Temperature, site, date and number of studies of the calibration; for one of `osler calibrate` also its
+            name `id` and its last day `expires`, None for the model's own.
+        calibrated_here: Whether it was fitted at this site under the same patch, and nothing was corrected since.
         patch: The site's patch and its effect, or None.
         corrections: Values that a reader set, by concept.
         finding_uncorrected: The finding without them, None where there are none.
+        prediction_set: The classes that the study may be of, None where none can be given.
+        abstains: Whether the set holds other than exactly one class: "I do not know". None where there is no set.
+        abstains_because: Why it abstains, or why there is no set; empty where the set holds one class.
+        warnings: What else is to be known, such as a calibration that has expired.
     """
 
     study: str
@@ -135,6 +161,10 @@ class Explanation:
     patch: PatchEffect | None
     corrections: dict[str, float]
     finding_uncorrected: Finding | None
+    prediction_set: PredictionSet | None = None
+    abstains: bool | None = None
+    abstains_because: str = ""
+    warnings: tuple[str, ...] = ()
     notice: str = NOTICE
 
     def concept(self, concept_id: str) -> ConceptReading:

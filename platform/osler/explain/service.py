@@ -17,6 +17,8 @@ from osler.bottleneck.artefact import find_encoder, load_bottleneck
 from osler.bottleneck.encoders.lazy import LazyEncoder
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features, columns
+from osler.calibrate.record import SiteCalibration
+from osler.calibrate.store import CalibrationStore
 from osler.explain.contrast import explain
 from osler.explain.explanation import Explanation
 from osler.explain.site_measures import SiteMeasures
@@ -104,6 +106,13 @@ class StudyExplainer:
         """Return the patch in force for this model at a site."""
         return self.patches.active(site, self.pipeline.digest)
 
+    def calibration_at(
+        self, site: str, patch: SitePatch | None = None, on: str | None = None
+    ) -> tuple[SiteCalibration | None, tuple[str, ...]]:
+        """Return the calibration in force for this model at a site under a patch, and why an active one does not hold."""
+        name = patch.id if patch is not None and patch.holds(site) else None
+        return CalibrationStore(self.workspace.calibrations).in_force(site, self.pipeline.digest, name, on)
+
     def explain(
         self,
         uid: str,
@@ -125,6 +134,7 @@ class StudyExplainer:
         """
         study = self.archive.study(uid)
         chosen = patch or (self.active_patch(study.site) if patched else None)
+        calibration, warnings = self.calibration_at(study.site, chosen)
         return explain(
             self.pipeline,
             self.features(study, chosen),
@@ -132,6 +142,8 @@ class StudyExplainer:
             site=study.site,
             patch=chosen,
             corrections=corrections,
+            calibration=calibration,
+            warnings=warnings,
         )
 
     def concept_map(self, uid: str, concept_id: str) -> NDArray[np.floating[Any]] | None:

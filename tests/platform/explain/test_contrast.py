@@ -180,7 +180,7 @@ def test_every_concept_is_cited_and_no_place_is_claimed_without_a_map(pipeline: 
 
 def test_the_record_is_json(pipeline: Pipeline):
     record = told(pipeline, patch=patch_of(pipeline), corrections={"concept_3": 1.0}).to_dict()
-    assert record["schema"] == "osler-explanation/1"
+    assert record["schema"] == "osler-explanation/2"
     assert json.loads(json.dumps(record, allow_nan=False))["finding"] == record["finding"]
     assert "Not a medical device" in record["notice"]
 

@@ -17,10 +17,10 @@ from osler.bottleneck.protocols import Head, Scorer
 from osler.bottleneck.records import Array, ConceptState, Features
 from osler.bottleneck.scorers.logistic import LogisticScorer
 from osler.bottleneck.source import SourceReference
+from osler.calibrate.temperature import fit_temperature
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_knowledge.bank import ConceptBank
-from osler_training.fit.calibration import fit_temperature
 from osler_training.fit.grounding import Grounding, GroundingRule, fit_grounding
 from osler_training.fit.group_head import fit_group_head
 from osler_training.fit.prior_head import HeadRule, fit_head

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from osler.bottleneck.records import Array
+from osler.calibrate.temperature import fit_temperature
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_training.fit.calibration import fit_temperature
 from osler_training.fit.problem import Cohort
 from osler_training.pretrain.contrastive import ContrastiveSettings, augment
 

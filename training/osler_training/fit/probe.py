@@ -12,10 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from osler.bottleneck.records import Array
+from osler.calibrate.temperature import fit_temperature
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_training.evaluate.metrics import Labels
-from osler_training.fit.calibration import fit_temperature
 from osler_training.fit.problem import Cohort
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from scipy.special import softmax
 
 from osler.bottleneck.records import Array
+from osler.calibrate.temperature import fit_temperature
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_training.fit.calibration import fit_temperature
 from osler_training.fit.group_dro import GroupRule, fit_group_dro
 from osler_training.fit.probe import Probe
 from osler_training.fit.problem import Cohort, Problem

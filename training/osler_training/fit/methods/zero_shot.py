@@ -9,10 +9,10 @@ import numpy as np
 from scipy.special import softmax
 
 from osler.bottleneck.records import Array
+from osler.calibrate.temperature import fit_temperature
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_training.fit.bottleneck import unit
-from osler_training.fit.calibration import fit_temperature
 from osler_training.fit.problem import Cohort, Problem
 from osler_training.fit.text_space import read_texts
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from osler_training.fit.calibration import fit_temperature
+from osler.calibrate.temperature import fit_temperature
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
