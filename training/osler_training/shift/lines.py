@@ -37,8 +37,12 @@ class RecipeFile:
         return OslerError(code, f"{self.path}, {place(self.lines, key)}: {message}", mend)
 
 
-def read_recipe(path: Path | str) -> RecipeFile:
+def read_recipe(path: Path | str, kind: type[ShiftRecipe] = ShiftRecipe) -> RecipeFile:
     """Read a recipe from a file, or a shipped one by its bare name.
+
+    Args:
+        path: The file or the name.
+        kind: What it is a recipe of: an experiment that asks for more has a class of its own.
 
     Raises:
         OslerError: `source-missing` where there is no such file; `usage`, with the line, where it is not such a recipe.
@@ -50,10 +54,10 @@ def read_recipe(path: Path | str) -> RecipeFile:
         raise OslerError(
             Code.SOURCE_MISSING, f"There is no recipe {path}.", "Name a YAML file or a shipped recipe."
         ) from error
-    return parse_recipe(text, str(path))
+    return parse_recipe(text, str(path), kind)
 
 
-def parse_recipe(text: str, path: str) -> RecipeFile:
+def parse_recipe(text: str, path: str, kind: type[ShiftRecipe] = ShiftRecipe) -> RecipeFile:
     """Parse a recipe; see `read_recipe` for what is refused."""
     try:
         record = yaml.safe_load(text)
@@ -64,7 +68,7 @@ def parse_recipe(text: str, path: str) -> RecipeFile:
         raise OslerError(Code.USAGE, f"{path}{line}: this is not YAML.", "Correct its syntax.") from error
     lines = dict(_lines(node, ()))
     try:
-        return RecipeFile(ShiftRecipe.model_validate(record), path, lines)
+        return RecipeFile(kind.model_validate(record), path, lines)
     except ValidationError as error:
         wrong = "; ".join(f"{place(lines, one['loc'])}: {_words(one)}" for one in error.errors())
         raise OslerError(Code.USAGE, f"{path} is not valid: {wrong}.", "Correct these lines.") from error

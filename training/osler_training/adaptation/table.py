@@ -1,0 +1,289 @@
+"""The table of a bench: every adapter at every target, and over all targets, with gains, harm and intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from osler.bottleneck.records import BoolArray
+from osler_training.adaptation.cell import BEFORE, NONE_BEFORE, RESULT, read_right
+from osler_training.adaptation.estimates import Resampling, harm, lower_bound, overtaken_from, upper_bound
+from osler_training.adaptation.plan import Cell, Fit, cells_of
+from osler_training.adaptation.recipe import AdaptRecipe
+from osler_training.evaluate.bootstrap import Estimate, mean_of
+from osler_training.experiments.resumable import read_json, write_json
+from osler_training.shift.recipe import NONE
+
+TABLE = "table.json"
+NO_CHANGE = "no change"
+GAINS = ("no_change", "none", "label_free")
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One adapter with n shots in one cell and stream.
+
+    Attributes:
+        cell: The cell.
+        row: What the cell says of it.
+        right: Right predictions of each draw (S, n).
+        after: Balanced accuracy.
+        gains: Over no change under the same preprocessing, over no change without one, over the best label-free baseline.
+        harmed: Draws that are worse than each by more than the margin, and the number of draws.
+    """
+
+    cell: Cell
+    row: dict[str, Any]
+    right: BoolArray
+    after: Estimate
+    gains: Mapping[str, Estimate]
+    harmed: Mapping[str, tuple[int, int]]
+
+    @property
+    def name(self) -> str:
+        """Name of the adapter."""
+        return str(self.row["adapter"])
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """A model at a target in one stream: what its cells are compared with.
+
+    Attributes:
+        resampling: The bootstrap of the test half.
+        right: Right predictions by preprocessing and name in the cell.
+        records: The cells' records by preprocessing.
+        stream: The stream.
+        fit: The model.
+        target: The target.
+    """
+
+    resampling: Resampling
+    right: Mapping[str, Mapping[str, BoolArray]]
+    records: Mapping[str, dict[str, Any]]
+    stream: str
+    fit: Fit
+    target: str
+
+    def label_free(self) -> tuple[str, str, BoolArray]:
+        """Return the best that needs no label: preprocessing, adapter, and right predictions.
+
+        It is the best on this very test half, which nobody could have known: harder to beat than an honest choice.
+        """
+        rivals = [(NONE, NO_CHANGE, next(iter(self.right.values()))[f"{self.stream}/{NONE_BEFORE}"])]
+        for preprocessing, right in self.right.items():
+            rivals.append((preprocessing, NO_CHANGE, right[f"{self.stream}/{BEFORE}"]))
+            rivals += [
+                (preprocessing, row["adapter"], right[_key(row)]) for row in self.rows(preprocessing) if not row["n"]
+            ]
+        return max(rivals, key=lambda one: float(self.resampling.each(one[2]).mean()))
+
+    def rows(self, preprocessing: str) -> Rows:
+        """Return the rows of a cell in this stream that were not refused in every draw."""
+        return [row for row in self.records[preprocessing]["rows"] if row["stream"] == self.stream]
+
+    def entries(self, recipe: AdaptRecipe) -> Iterator[Entry]:
+        """Yield every adapter in every cell, no change first."""
+        best = self.label_free()[2]
+        for preprocessing, right in self.right.items():
+            cell = Cell(self.fit, self.target, preprocessing)
+            against = {
+                "no_change": right[f"{self.stream}/{BEFORE}"],
+                "none": right[f"{self.stream}/{NONE_BEFORE}"],
+                "label_free": best,
+            }
+            for row in (no_change(self.records[preprocessing], self.stream), *self.rows(preprocessing)):
+                yield self.entry(recipe, cell, row, right[_key(row)], against)
+
+    def entry(
+        self, recipe: AdaptRecipe, cell: Cell, row: dict[str, Any], right: BoolArray, against: Mapping[str, BoolArray]
+    ) -> Entry:
+        """Return an adapter with n shots, compared."""
+        r = self.resampling
+        after, each = r.accuracy(right), r.each(right)
+        gains = {name: after.minus(r.accuracy(one)) for name, one in against.items()}
+        harmed = {name: harm(each, r.each(one)[0], recipe.harm) for name, one in against.items()}
+        return Entry(cell, row, right, after, gains, harmed)
+
+
+def write_table(out: Path) -> dict[str, Any]:
+    """Write `table.json` from the finished cells and return it.
+
+    Call it where numbers are summed by one thread, as in `in_parallel`: the same cells then give the same bytes.
+    """
+    recipe = AdaptRecipe.model_validate(read_json(out / "recipe.json")["recipe"])
+    table = make_table(recipe, out)
+    write_json(out / TABLE, table)
+    return table
+
+
+def make_table(recipe: AdaptRecipe, out: Path) -> dict[str, Any]:
+    """Return the table: `rows` by cell, stream, adapter and shots, `pooled` over models and targets, `label_free`."""
+    entries: list[Entry] = []
+    chosen: Rows = []
+    rows: Rows = []
+    for ground in grounds(recipe, out):
+        preprocessing, adapter, right = ground.label_free()
+        chosen.append(
+            {
+                **_key_of(ground),
+                "preprocessing": preprocessing,
+                "adapter": adapter,
+                **shown(ground.resampling.accuracy(right)),
+            }
+        )
+        found = list(ground.entries(recipe))
+        rows += [row_of(one, ground.resampling) for one in found]
+        entries += found
+    return {
+        "recipe": recipe.name,
+        "phantom": recipe.phantom,
+        "draws": recipe.draws,
+        "shots": list(recipe.shots),
+        "harm": recipe.harm,
+        "rows": rows,
+        "pooled": pooled(recipe, entries),
+        "label_free": chosen,
+        "overtaken": overtakings(recipe, rows),
+    }
+
+
+def grounds(recipe: AdaptRecipe, out: Path) -> Iterator[Ground]:
+    """Yield every model at every target in every stream that has cells."""
+    groups: dict[tuple[Fit, str], list[Cell]] = {}
+    for cell in cells_of(recipe):
+        if (out / "cells" / cell.name / RESULT).is_file():
+            groups.setdefault((cell.fit, cell.target), []).append(cell)
+    for (fit, target), cells in groups.items():
+        cases = read_json(out / "halves" / f"{target}--{fit.seed}.json")
+        resampling = Resampling(
+            np.array(cases["y"], np.intp), [str(one) for one in cases["patients"]], fit.seed, recipe.replicates
+        )
+        folders = {cell.preprocessing: out / "cells" / cell.name for cell in cells}
+        right = {name: read_right(folder, len(cases["y"])) for name, folder in folders.items()}
+        records = {name: read_json(folder / RESULT) for name, folder in folders.items()}
+        for stream in recipe.streams:
+            yield Ground(resampling, right, records, stream, fit, target)
+
+
+def no_change(record: Mapping[str, Any], stream: str) -> dict[str, Any]:
+    """Return the row of a cell's site as it is."""
+    return {
+        "stream": stream,
+        "adapter": NO_CHANGE,
+        "n": 0,
+        "draws": 1,
+        "unchanged": 1.0,
+        "edits": dict.fromkeys(("masked", "gained", "shifted", "mapped"), 0.0),
+        "kinds": dict.fromkeys(("preprocessing", "scorer", "head"), 0.0),
+        "planted": {},
+        "source_ungated": record["source_accuracy"],
+        "source_ungated_least": record["source_accuracy"],
+        "concept_auroc": record["concept_auroc"][stream],
+        "guards": {},
+        "refused": {},
+    }
+
+
+def row_of(entry: Entry, resampling: Resampling) -> dict[str, Any]:
+    """Return the figures of an adapter with n shots in one cell."""
+    worst = resampling.recalls(entry.right).min(1)
+    return {
+        **entry.cell.key,
+        **entry.row,
+        **shown(entry.after),
+        "worst_class": float(worst.mean()),
+        "gain": {name: shown(one) for name, one in entry.gains.items()},
+        "harmed": {name: harm_of(*one) for name, one in entry.harmed.items()},
+        "planted": {one: planted_of(hits, entry.row["draws"]) for one, hits in entry.row["planted"].items()},
+    }
+
+
+def pooled(recipe: AdaptRecipe, entries: list[Entry]) -> Rows:
+    """Return means over models and targets, by stream, preprocessing, adapter and shots.
+
+    Only cells that have the adapter at that n take part; `cells` says how many. Draws of all cells are counted together.
+    """
+    groups: dict[tuple[str, str, str, int], list[Entry]] = {}
+    for one in entries:
+        key = (one.row["stream"], one.cell.preprocessing, one.name, one.row["n"])
+        groups.setdefault(key, []).append(one)
+    rows = []
+    for (stream, preprocessing, adapter, n), several in groups.items():
+        counts = {name: np.sum([one.harmed[name] for one in several], axis=0).tolist() for name in GAINS}
+        rows.append(
+            {
+                "stream": stream,
+                "preprocessing": preprocessing,
+                "adapter": adapter,
+                "n": n,
+                "cells": len(several),
+                **shown(mean_of([one.after for one in several])),
+                "gain": {name: shown(mean_of([one.gains[name] for one in several])) for name in GAINS},
+                "harmed": {name: harm_of(*one) for name, one in counts.items()},
+                "unchanged": _mean(one.row["unchanged"] for one in several),
+                "source_lost": _mean(_lost(one, entries) for one in several),
+            }
+        )
+    return rows
+
+
+def overtakings(recipe: AdaptRecipe, rows: Rows) -> Rows:
+    """Return from how many shots the rival is ahead of each other adapter, with the same preprocessing."""
+    if not recipe.rival:
+        return []
+    groups: dict[tuple[Any, ...], dict[str, dict[int, float]]] = {}
+    heads = ("source", "seed", "encoder", "method", "target", "preprocessing", "stream")
+    for row in rows:
+        groups.setdefault(tuple(row[one] for one in heads), {}).setdefault(row["adapter"], {})[row["n"]] = row["value"]
+    found = []
+    for key, adapters in groups.items():
+        rival = adapters.get(recipe.rival, {})
+        for name, ours in adapters.items():
+            if name != recipe.rival:
+                flat = dict.fromkeys(rival, ours[0]) if set(ours) == {0} else ours
+                found.append({**dict(zip(heads, key, strict=True)), "adapter": name, "n": overtaken_from(flat, rival)})
+    return found
+
+
+def shown(one: Estimate) -> dict[str, float]:
+    """Return a figure with its interval, as JSON."""
+    low, high = one.ci
+    return {"value": one.value, "ci_low": low, "ci_high": high}
+
+
+def harm_of(harmed: int, draws: int) -> dict[str, float]:
+    """Return the share of harmful draws with its upper bound."""
+    return {"share": harmed / draws, "upper": upper_bound(harmed, draws), "draws": draws}
+
+
+def planted_of(hits: int, draws: int) -> dict[str, float]:
+    """Return the share of draws in which a planted concept is among the masked, with its lower bound."""
+    return {"share": hits / draws, "lower": lower_bound(hits, draws), "draws": draws}
+
+
+def _lost(entry: Entry, entries: list[Entry]) -> float:
+    for one in entries:
+        if one.cell == entry.cell and one.name == NO_CHANGE:
+            return float(one.row["source_ungated"] - entry.row["source_ungated"])
+    return float("nan")
+
+
+def _key(row: Mapping[str, Any]) -> str:
+    name = BEFORE if row["adapter"] == NO_CHANGE else f"{row['adapter']}/{row['n']}"
+    return f"{row['stream']}/{name}"
+
+
+def _key_of(ground: Ground) -> dict[str, Any]:
+    cell = Cell(ground.fit, ground.target, NONE).key
+    cell.pop("preprocessing")
+    return {**cell, "stream": ground.stream}
+
+
+def _mean(values: Any) -> float:
+    return float(np.mean(list(values)))
