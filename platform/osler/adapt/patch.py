@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from osler.adapt.changes import ConceptDelta, HeadChange, SiteCorrection, require_finite, transform
+from osler.adapt.feature_changes import ProjectionChange, ResidualConcepts
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array, ConceptState, Features, Output
 from osler.files import write_atomically
@@ -21,6 +22,7 @@ from osler_contracts.errors import OslerError
 
 FORMAT = "osler-site-patch/2"
 STATUSES = ("proposed", "active", "revoked")
+OPTIONAL = ("projection", "residual")  # read features; few patches have them
 
 
 def patch_invalid(message: str, mend: str = "Fit the patch again with `osler adapt`.") -> OslerError:
@@ -54,6 +56,8 @@ class SitePatch:
         value_range: Range of concept values, or None.
         corrections: Label-free corrections of images and features, in this order.
         head: What is added to the head, or None.
+        projection: What is added to the vectors by which concepts are scored, or None; it comes before `deltas`.
+        residual: Directions of the features that conclude beside the concepts, or None.
         author: Who fitted it, or empty.
         expires: ISO date of the last day on which it holds, or None.
         shots: Number of support studies by class.
@@ -84,6 +88,8 @@ class SitePatch:
     guards: tuple[GuardOutcome, ...] = ()
     status: str = "proposed"
     history: tuple[tuple[str, str, str], ...] = ()
+    projection: ProjectionChange | None = None
+    residual: ResidualConcepts | None = None
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES or not 0 <= self.blend <= 1:
@@ -92,14 +98,37 @@ class SitePatch:
         if self.head is not None:
             require_finite(self.head.weights, "weights")
             require_finite(self.head.bias, "bias")
+        for name, part in self._from_features().items():
+            for numbers in part.values():
+                require_finite(numbers, name)
         for day in (self.created, *([self.expires] if self.expires is not None else [])):
             _require_date(day)
 
     @property
     def id(self) -> str:
         """Name of the patch: the start of a SHA-256 over all but its status and history."""
-        record = {name: value for name, value in asdict(self).items() if name not in ("status", "history")}
+        record = {name: value for name, value in self._record().items() if name not in ("status", "history")}
         return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
+
+    def _record(self) -> dict[str, Any]:
+        # Patches that read no features keep the name that they had before there were others.
+        held = asdict(self)
+        return {name: held[name] for name in held if name not in OPTIONAL or held[name] is not None}
+
+    def _from_features(self) -> dict[str, dict[str, Any]]:
+        """Return the numbers of what is computed from features, by name."""
+        found: dict[str, dict[str, Any]] = {}
+        if self.projection is not None:
+            found["projection"] = {"weights": self.projection.weights, "bias": self.projection.bias}
+        if self.residual is not None:
+            one = self.residual
+            found["residual"] = {"directions": one.directions, "weights": one.weights, "bias": one.bias}
+        return found
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether it looks at features beside concept values, so that values alone do not say what it concludes."""
+        return self.projection is not None or self.residual is not None
 
     @property
     def masked(self) -> tuple[str, ...]:
@@ -115,11 +144,16 @@ class SitePatch:
     def edits(self) -> tuple[str, ...]:
         """One reviewable sentence for each concept that is changed, then for each change of the head."""
         concepts = tuple(self.deltas[one].sentence for one in sorted(self.deltas))
-        return concepts + (self.head.sentences if self.head is not None else ())
+        parts = (self.projection, self.head, self.residual)
+        return concepts + tuple(sentence for part in parts if part is not None for sentence in part.sentences)
 
     @property
     def changes_scorer(self) -> bool:
         """Whether it changes concept values."""
+        return self._changes_values or self.projection is not None
+
+    @property
+    def _changes_values(self) -> bool:
         return bool(self.deltas) and self.blend > 0
 
     @property
@@ -133,7 +167,7 @@ class SitePatch:
         changes = {
             "preprocessing": bool(self.corrections),
             "scorer": self.changes_scorer,
-            "head": self.head is not None and not self.head.changes_nothing,
+            "head": self.residual is not None or (self.head is not None and not self.head.changes_nothing),
         }
         return tuple(kind for kind, changed in changes.items() if changed)
 
@@ -158,9 +192,19 @@ class SitePatch:
                     batch = one.match(batch)
         return batch
 
-    def apply_state(self, state: ConceptState, site: str | None) -> ConceptState:
-        """Return the state as the head should see it at the patch's site; the very same state anywhere else."""
-        if site != self.site or not self.changes_scorer:
+    def apply_state(self, state: ConceptState, site: str | None, features: Features | None = None) -> ConceptState:
+        """Return the state as the head should see it at the patch's site; the very same state anywhere else.
+
+        Args:
+            state: What the scorer made of the features.
+            site: Where they come from.
+            features: They themselves; a patch that `reads_features` needs them.
+        """
+        if site != self.site:
+            return state
+        if self.projection is not None:
+            state = self.projection.added(state, self._required(features))
+        if not self._changes_values:
             return state
         places = [place for place, one in enumerate(state.ids) if one in self.deltas]
         deltas = [self.deltas[state.ids[place]] for place in places]
@@ -180,9 +224,18 @@ class SitePatch:
         )
         return replace(state, value=value)
 
-    def apply_output(self, output: Output, site: str | None) -> Output:
+    def _required(self, features: Features | None) -> Features:
+        if features is None:
+            raise ValueError(f"The patch {self.id} reads features, and was given concept values alone")
+        return features
+
+    def apply_output(self, output: Output, site: str | None, features: Features | None = None) -> Output:
         """Return what the changed head concludes at the patch's site; the very same output anywhere else."""
-        if site != self.site or self.head is None:
+        if site != self.site:
+            return output
+        if self.residual is not None:
+            output = self.residual.added(output, self._required(features))
+        if self.head is None:
             return output
         weights, bias = self.head.added(output.state.ids)
         # Beyond one step or one number a concept, a head is not linear in concepts, and none is changed.
@@ -258,11 +311,16 @@ class SitePatch:
                 lines.append(f"{one}: {before or 'unchanged'} -> {after or 'unchanged'}")
         if self.corrections != other.corrections:
             lines.append(f"preprocessing: {_named(self.corrections)} -> {_named(other.corrections)}")
+        lines += [
+            f"{name}: {_sized(getattr(self, name))} -> {_sized(getattr(other, name))}"
+            for name in OPTIONAL
+            if getattr(self, name) != getattr(other, name)
+        ]
         return lines + _head_lines(self.head, other.head)
 
     def to_json(self) -> str:
         """Return canonical JSON."""
-        return json.dumps({"format": FORMAT, "id": self.id, **asdict(self)}, indent=1, sort_keys=True) + "\n"
+        return json.dumps({"format": FORMAT, "id": self.id, **self._record()}, indent=1, sort_keys=True) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> SitePatch:
@@ -296,12 +354,14 @@ class SitePatch:
 
 def _typed(record: dict[str, Any]) -> dict[str, Any]:
     value_range = record["value_range"]
-    head = record["head"]
+    head, projection, residual = record["head"], record.get("projection"), record.get("residual")
     deltas = {one: {**delta, "knots": tuple(map(tuple, delta["knots"]))} for one, delta in record["deltas"].items()}
     return record | {
         "deltas": {one: ConceptDelta(**delta) for one, delta in deltas.items()},
         "corrections": tuple(map(SiteCorrection.from_record, record["corrections"])),
         "head": None if head is None else HeadChange.from_record(head),
+        "projection": None if projection is None else ProjectionChange.from_record(projection),
+        "residual": None if residual is None else ResidualConcepts.from_record(residual),
         "guards": tuple(GuardOutcome(**guard) for guard in record["guards"]),
         "history": tuple(tuple(entry) for entry in record["history"]),
         "value_range": None if value_range is None else tuple(value_range),
@@ -317,6 +377,13 @@ def _require_date(day: str) -> None:
 
 def _named(corrections: Sequence[SiteCorrection]) -> str:
     return ", ".join(f"{one.name} of {one.studies} studies" for one in corrections) or "none"
+
+
+def _sized(part: ProjectionChange | ResidualConcepts | None) -> str:
+    if part is None:
+        return "none"
+    held = part.weights if isinstance(part, ProjectionChange) else part.directions
+    return f"{len(held)} vectors of {len(held[0]) if held else 0} numbers"
 
 
 def _head_lines(before: HeadChange | None, after: HeadChange | None) -> list[str]:

@@ -212,7 +212,7 @@ class Pipeline:
         if patch is None:
             return self.scorer.score(features, self.bank), features
         features = patch.apply_features(features, site)
-        return patch.apply_state(self.scorer.score(features, self.bank), site), features
+        return patch.apply_state(self.scorer.score(features, self.bank), site, features), features
 
     def _patch_for(self, site: str | None, patch: StatePatch | None) -> StatePatch | None:
         return patch if patch is not None else self.patches.get(site or "")
@@ -231,7 +231,7 @@ class Pipeline:
 
     def _concluded(self, state: ConceptState, features: Features, site: str | None, patch: StatePatch | None) -> Output:
         output = self.head.predict(state, features)
-        return output if patch is None else patch.apply_output(output, site)
+        return output if patch is None else patch.apply_output(output, site, features)
 
     def with_bank(self, bank: ConceptBank) -> Pipeline:
         """Return the pipeline with what a bank knows by now of its concepts: who accepted them, codes, figures.

@@ -101,12 +101,12 @@ class StatePatch(Protocol):
         """Return the features as the scorer should see them."""
         ...
 
-    def apply_state(self, state: ConceptState, site: str | None) -> ConceptState:
-        """Return the state as the head should see it."""
+    def apply_state(self, state: ConceptState, site: str | None, features: Features | None = None) -> ConceptState:
+        """Return the state as the head should see it; `features` are those that it was scored from."""
         ...
 
-    def apply_output(self, output: Output, site: str | None) -> Output:
-        """Return what the changed head concludes."""
+    def apply_output(self, output: Output, site: str | None, features: Features | None = None) -> Output:
+        """Return what the changed head concludes; `features` are those that it was shown."""
         ...
 
     def apply_weights(self, weights: Array, ids: tuple[str, ...], site: str | None) -> Array:
