@@ -52,6 +52,10 @@ class Run:
         """Copy a folder to the artifacts of the run."""
         self.client.log_artifacts(self.id, str(folder), name)
 
+    def log_text(self, text: str, name: str) -> None:
+        """Keep a text as an artifact."""
+        self.client.log_text(self.id, text, name)
+
     def log_json(self, record: Any, name: str) -> None:
         """Keep a record as a JSON artifact."""
         self.client.log_text(self.id, json.dumps(record, indent=1, sort_keys=True), name)

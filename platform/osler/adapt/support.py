@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from osler.archive import Archive, StudyRecord
+from osler.archive.label_column import class_of
+from osler.bottleneck.feature_cache import stacked
 from osler.bottleneck.records import Features, Support
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -28,22 +30,40 @@ def read_support(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise OslerError(Code.SOURCE_MISSING, f"There is no table {path}.", "Check the path given with --support.")
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
-        chosen = {row["study_uid"].strip(): row["label"].strip() for row in rows}
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            pairs = [(row["study_uid"].strip(), row["label"].strip()) for row in csv.DictReader(stream)]
     except (KeyError, AttributeError, UnicodeDecodeError, csv.Error):
-        chosen, rows = {}, []
-    if not chosen or len(chosen) != len(rows):
+        pairs = []
+    if not pairs:
         raise OslerError(
             Code.TABLE_INVALID,
-            f"{path} is no table of labelled studies, or names one twice.",
+            f"{path} is no table of labelled studies.",
             f"Write the columns {' and '.join(COLUMNS)}, one study a line, with UIDs of `osler archive list`.",
+        )
+    chosen: dict[str, str] = {}
+    for uid, label in pairs:
+        if chosen.setdefault(uid, label) != label:
+            raise OslerError(
+                Code.TABLE_INVALID,
+                f"{path} gives study {uid[:64]} two labels, {chosen[uid]!r} and {label!r}.",
+                "Decide on one, and leave the other line out.",
+            )
+    if len(chosen) != len(pairs):
+        raise OslerError(
+            Code.TABLE_INVALID, f"{path} names a study twice.", "Leave the second line out: a study counts once."
         )
     return chosen
 
 
 def draw_support(
-    archive: Archive, site: str, *, label: str, classes: Sequence[str], shots: int, seed: int
+    archive: Archive,
+    site: str,
+    *,
+    label: str,
+    classes: Sequence[str],
+    shots: int,
+    seed: int,
+    names: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Draw labelled studies of a site, `shots` of each class where it has them, no two of one patient.
 
@@ -54,6 +74,7 @@ def draw_support(
         classes: Classes of the model.
         shots: Studies of each class.
         seed: The same seed draws the same studies.
+        names: Class by value of the label, for sites that use other words.
 
     Returns:
         The class by study.
@@ -62,8 +83,8 @@ def draw_support(
     studies = [study for study in archive.studies(site) if archive.image(study) is not None]
     chosen: dict[str, str] = {}
     patients: set[str] = set()
-    for name in classes:
-        own = [study for study in studies if study.labels.get(label) == name]
+    for number, name in enumerate(classes):
+        own = [study for study in studies if class_of(study.labels.get(label), classes, names or {}) == number]
         drawn = 0
         for place in rng.permutation(len(own)):
             if drawn < shots and own[place].patient not in patients:
@@ -105,12 +126,12 @@ def gather_support(
     if not studies:
         raise OslerError(
             Code.SUPPORT_INSUFFICIENT,
-            f"Site {site!r} has no labelled study with a frontal image.",
+            f"Site {site!r} has no labelled study with an image that the model reads.",
             f"Label some of each of {', '.join(classes)} and name them with --support.",
         )
     rows = [features(study) for study in studies]
     return Support(
-        features=Features(np.concatenate([row.pooled for row in rows])),
+        features=stacked(rows),
         y=np.array([classes.index(label) for label in chosen.values()], np.intp),
         site=site,
         study_uids=tuple(chosen),

@@ -11,12 +11,12 @@ from osler.cli.command import CommandResult, add_workspace
 
 if TYPE_CHECKING:
     from osler.adapt.patch import SitePatch
-    from osler.adapt.store import PatchStore
+    from osler.workspace import Workspace
 
 SUMMARY = "list, show, compare, apply or revoke the patches of a workspace"
 ACTIONS = {
     "list": "list all patches",
-    "show": "show one patch with its edits and guards",
+    "show": "show one patch in plain words: what it does, why, until when, how to undo it",
     "diff": "show what differs from one patch to another",
     "apply": "put a patch in force at its site",
     "revoke": "take a patch out of force; it is kept",
@@ -30,11 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action = actions.add_parser(name, help=text, description=text)
         if name != "list":
             action.add_argument("id", help="the start of a patch's name")
+        else:
+            action.add_argument("--site", help="only those of this site")
         if name == "diff":
             action.add_argument("other", help="the start of the other's name")
+        else:
+            action.add_argument("--date", type=date.fromisoformat, help="ISO date of the day (default: today)")
         if name in ("apply", "revoke"):
-            action.add_argument("--date", type=date.fromisoformat, help="ISO date for the history (default: today)")
             action.add_argument("--note", default="", help="why, for the history")
+            action.add_argument("--author", metavar="NAME", help="who decides (default: your account)")
         add_workspace(action)
         action.add_argument(
             "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON object on stdout"
@@ -44,41 +48,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> CommandResult:
     """Do one action."""
     from osler.adapt.store import PatchStore
+    from osler.adapt.words import headline
     from osler.workspace import Workspace
 
-    store = PatchStore(Workspace.open(arguments.workspace).patches)
+    workspace = Workspace.open(arguments.workspace)
+    store = PatchStore(workspace.patches)
     if arguments.action == "list":
-        patches = store.all()
+        patches = [patch for patch in store.all() if arguments.site in (None, patch.site)]
+        on = _day(arguments)
         return CommandResult(
-            {"patches": [asdict(patch) | {"id": patch.id} for patch in patches]},
-            [headline(patch) for patch in patches] or ["The workspace has no patch."],
+            {"patches": [_record(patch, on) for patch in patches]},
+            [headline(patch, on) for patch in patches] or ["The workspace has no patch."],
         )
     patch = store.get(arguments.id)
     if arguments.action == "diff":
         lines = patch.diff(store.get(arguments.other))
         return CommandResult({"differences": lines}, lines or ["The two patches do the same."])
-    return shown(patch if arguments.action == "show" else _change(store, patch, arguments))
+    return _shown(workspace, patch if arguments.action == "show" else _change(workspace, patch, arguments), arguments)
 
 
-def _change(store: PatchStore, patch: SitePatch, arguments: argparse.Namespace) -> SitePatch:
-    change = store.activate if arguments.action == "apply" else store.revoke
-    return change(patch, (arguments.date or date.today()).isoformat(), arguments.note)
+def _change(workspace: Workspace, patch: SitePatch, arguments: argparse.Namespace) -> SitePatch:
+    from osler.adapt.in_force import put_in_force, take_out_of_force
+    from osler.cli.people import account
+
+    change = put_in_force if arguments.action == "apply" else take_out_of_force
+    return change(workspace, patch, on=_day(arguments), actor=arguments.author or account(), note=arguments.note)
 
 
-def headline(patch: SitePatch) -> str:
-    """Return a patch in one line."""
-    return (
-        f"{patch.id}  {patch.status:8s}  {patch.site}  {patch.created}  {patch.adapter}  "
-        f"{len(patch.masked)} masked, {len(patch.amplified)} amplified"
-    )
+def _shown(workspace: Workspace, patch: SitePatch, arguments: argparse.Namespace) -> CommandResult:
+    from osler.adapt.in_force import model_of
+    from osler.adapt.words import lines_of
+
+    on = _day(arguments)
+    return CommandResult({"patch": _record(patch, on)}, lines_of(patch, model_of(workspace, patch), on))
 
 
-def shown(patch: SitePatch) -> CommandResult:
-    """Return a patch as a command's answer."""
-    lines = [headline(patch), patch.reason]
-    lines += [f"  {sentence}" for sentence in patch.edits]
-    lines += [
-        f"  guard {guard.name}: {'passed' if guard.passed else 'failed'}. {guard.sentence}" for guard in patch.guards
-    ]
-    lines += [f"  {date} {status} {note}".rstrip() for date, status, note in patch.history]
-    return CommandResult({"patch": asdict(patch) | {"id": patch.id}}, lines)
+def _record(patch: SitePatch, on: str) -> dict[str, object]:
+    return asdict(patch) | {"id": patch.id, "kinds": list(patch.kinds), "expired": patch.expired(on)}
+
+
+def _day(arguments: argparse.Namespace) -> str:
+    return str((arguments.date or date.today()).isoformat())

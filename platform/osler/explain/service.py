@@ -21,7 +21,7 @@ from osler.calibrate.record import SiteCalibration
 from osler.calibrate.store import CalibrationStore
 from osler.explain.contrast import explain
 from osler.explain.explanation import Explanation
-from osler.explain.site_measures import SiteMeasures
+from osler.explain.site_measures import SiteImages, SiteMeasures
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -101,6 +101,14 @@ class StudyExplainer:
             OslerError: `nothing-eligible` where there is none.
         """
         return self._sites.of_site(site)
+
+    def site_images(self, site: str) -> SiteImages:
+        """Return the images of the studies of `site_features`, as the encoder sees them.
+
+        Raises:
+            OslerError: `nothing-eligible` where there is none.
+        """
+        return self._sites.images_of_site(site)
 
     def active_patch(self, site: str) -> SitePatch | None:
         """Return the patch in force for this model at a site."""

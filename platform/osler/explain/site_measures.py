@@ -16,14 +16,27 @@ from safetensors.numpy import save
 from osler.adapt.patch import SitePatch
 from osler.archive import Archive, StudyRecord
 from osler.archive.images import StudyImages, sees_grey
-from osler.bottleneck.correction import FittedCorrection, SiteStatistics, site_statistics
+from osler.bottleneck.correction import FittedCorrection, SiteStatistics, site_statistics, through_stage
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.protocols import Encoder
-from osler.bottleneck.records import Features
+from osler.bottleneck.records import Array, BoolArray, Features
 from osler.bottleneck.site_features import at_site
+from osler.bottleneck.site_images import LazyImages
 from osler.files import write_atomically
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+
+
+@dataclass(frozen=True)
+class SiteImages:
+    """Images of a site, each read when it is asked for."""
+
+    read: Sequence[Array]
+
+    def kept(self, known: BoolArray) -> Sequence[Array]:
+        """Return some of them, by a mask (n,)."""
+        rows = [int(row) for row in np.flatnonzero(known)]
+        return LazyImages(lambda place: self.read[rows[place]], len(rows))
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,17 @@ class SiteMeasures:
         own = self.statistics(site) if self._corrections else None
         features, _ = at_site(self.encoder, images, self._corrections, self.cache, own, tokens=self._tokens)
         return images.studies, features
+
+    def images_of_site(self, site: str) -> SiteImages:
+        """Return the images of the studies of `of_site`, after the model's corrections of images.
+
+        Raises:
+            OslerError: `nothing-eligible` where there is none.
+        """
+        images = self._readable(site)
+        own = self.statistics(site) if self._corrections else None
+        looked = through_stage(self._corrections, "image", LazyImages(images.load, len(images)), own)[0]
+        return SiteImages(looked)
 
     @property
     def _tokens(self) -> bool:

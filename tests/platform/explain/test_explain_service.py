@@ -149,7 +149,7 @@ def test_an_unfit_support_is_refused(
     explainer: StudyExplainer, hospital: Workspace, uids: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
     adapt = ("adapt", "--site", "b", "--model", "random")
-    assert code_of(hospital, *adapt[:2], "c", *adapt[3:], capsys=capsys) == "support-insufficient"
+    assert code_of(hospital, *adapt[:2], "c", *adapt[3:], capsys=capsys) == "nothing-eligible"
     table = tmp_path / "support.csv"
     cases = {
         f"study_uid,label\n{uids[0]},pneumonia\n": "support-insufficient",

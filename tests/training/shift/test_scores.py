@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_score
 
 from osler.archive import StudyRecord
+from osler.archive.label_column import choose_column, class_of
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_training.evaluate.metrics import METRICS
 from osler_training.evaluate.records import Records
 from osler_training.shift import scores
-from osler_training.shift.label_column import choose_column, class_of
 
 CLASSES = ("neutrophil", "lymphocyte", "monocyte")
 

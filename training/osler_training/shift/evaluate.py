@@ -16,6 +16,7 @@ from osler.adapt.patch import SitePatch
 from osler.adapt.store import PatchStore
 from osler.archive import Archive, StudyRecord
 from osler.archive.images import sees_grey
+from osler.archive.label_column import choose_column, class_of
 from osler.bottleneck.artefact import find_encoder
 from osler.bottleneck.encoders.catalogue import open_encoder
 from osler.bottleneck.pipeline import Pipeline
@@ -28,7 +29,6 @@ from osler_contracts.errors import OslerError
 from osler_training.datasets import Images, open_dataset
 from osler_training.evaluate.records import Records
 from osler_training.fit.corrections import corrected_probabilities
-from osler_training.shift.label_column import choose_column, class_of
 from osler_training.shift.models import Model, Prediction, load_model
 from osler_training.shift.scores import confusion, site_scores
 

@@ -12,6 +12,8 @@ from osler.options import parse_options
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
+RECOMMENDED = "tti_reading"  # what `osler adapt` and the dashboard fit where nobody names another
+
 
 def adapter_names() -> list[str]:
     """Return the names of all adapters."""

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from osler.archive import StudyRecord
+from osler.archive.records import StudyRecord
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
