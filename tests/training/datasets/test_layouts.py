@@ -18,7 +18,7 @@ from osler_training.datasets import HELPERS, dataset_names, open_dataset
 from osler_training.datasets.concept_maps import MAPS
 from osler_training.datasets.images import COLUMNS
 
-PUBLIC = [name for name in dataset_names() if name not in ("any_csv", "archive")]
+PUBLIC = [name for name in dataset_names() if name not in ("any_csv", "archive", "phantom")]
 # A table of the set, a piece of an image's name in it, and what stands there in a hostile copy.
 NAMED = {
     "nih_cxr14": ("Data_Entry_2017.csv", "00000002_000.png"),

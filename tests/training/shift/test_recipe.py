@@ -153,7 +153,9 @@ def test_a_patient_in_two_parts_is_refused(
 
 def test_every_shipped_recipe_of_the_lab_can_be_read() -> None:
     read = [
-        read_recipe(path.stem) for path in Path(recipes).parent.glob("*.yaml") if "preprocessing:" in path.read_text()
+        read_recipe(path.stem)
+        for path in Path(recipes).parent.glob("*.yaml")
+        if "preprocessing:" in (text := path.read_text()) and "\nadapters:" not in text
     ]
     assert {"cells", "skin", "chest", "chest_confounded"} <= {one.recipe.name for one in read}
     for file in read:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from osler.bottleneck.artefact import RECORD, load_bottleneck, save_bottleneck
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.protocols import Scorer
-from osler.bottleneck.records import Array, BoolArray, ConceptState, Features
+from osler.bottleneck.records import Array, ConceptState, Features
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_knowledge.bank import ConceptBank
@@ -63,15 +62,23 @@ def open_model(folder: Path) -> Pipeline:
 
 
 def remembering(pipeline: Pipeline) -> Pipeline:
-    """Return a pipeline with the same predictions and the same digest whose scorer knows large batches again."""
-    fast = replace(pipeline, scorer=Remembering(pipeline.scorer))
-    fast.__dict__["digest"] = pipeline.digest  # a patch names the model that is adapted, and this is no other
-    return fast
+    """Return a pipeline with the same predictions and digest, whose scorer knows large batches again."""
+    scorer = copy(pipeline.scorer)
+    # The scorer stays what it is, since adapters look at its kind and its vectors; only this one object remembers.
+    scorer.__dict__["score"] = Memory(pipeline.scorer)
+    return replace(pipeline, scorer=scorer)
+
+
+def remember(pipeline: Pipeline, features: Features) -> None:
+    """Have a remembering pipeline score a batch and keep the state."""
+    memory = pipeline.scorer.score
+    assert isinstance(memory, Memory)
+    memory.known.append((features.pooled, pipeline.bank, memory.scorer.score(features, pipeline.bank)))
 
 
 @dataclass(frozen=True, eq=False)
-class Remembering:
-    """A scorer that gives large batches that it was shown back without scoring them again.
+class Memory:
+    """Gives large batches that it was shown back without scoring them again.
 
     Every adapter and draw looks at the same unlabelled pool, and scoring it takes longer than most fits.
 
@@ -83,42 +90,14 @@ class Remembering:
     scorer: Scorer
     known: list[tuple[Array, ConceptBank, ConceptState]] = field(default_factory=list)
 
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Those of the scorer."""
-        return self.scorer.ids
-
-    @property
-    def value_range(self) -> tuple[float, float] | None:
-        """That of the scorer."""
-        return self.scorer.value_range
-
-    def score(self, features: Features, bank: ConceptBank) -> ConceptState:
+    def __call__(self, features: Features, bank: ConceptBank) -> ConceptState:
         """Score, or remember."""
         x = features.pooled
-        if len(x) < SOME:
-            return self.scorer.score(features, bank)
-        for rows, concepts, state in self.known:
-            if concepts is bank and (rows is x or _same(rows, x)):
-                return state
+        if len(x) >= SOME and features.tokens is None:
+            for rows, concepts, state in self.known:
+                if concepts is bank and (rows is x or _same(rows, x)):
+                    return state
         return self.scorer.score(features, bank)
-
-    def remember(self, features: Features, bank: ConceptBank) -> None:
-        """Score a batch and keep the state."""
-        self.known.append((features.pooled, bank, self.scorer.score(features, bank)))
-
-    def clamp(self, state: ConceptState, mask: BoolArray, truth: Array) -> ConceptState:
-        """As the scorer does."""
-        return self.scorer.clamp(state, mask, truth)
-
-    def to_artefact(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """As the scorer does."""
-        return self.scorer.to_artefact()
-
-    @classmethod
-    def from_artefact(cls, tensors: Mapping[str, Array], record: Mapping[str, Any]) -> Remembering:
-        """Refuse: what is stored is the scorer itself."""
-        raise TypeError("A remembering scorer is not stored")
 
 
 def _same(one: Array, other: Array) -> bool:

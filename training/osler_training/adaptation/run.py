@@ -17,7 +17,7 @@ from osler_training.adaptation.aurocs import ConceptTruth
 from osler_training.adaptation.bench import Bench, open_bench
 from osler_training.adaptation.cell import RESULT, Bout, is_done, run_cell
 from osler_training.adaptation.features import Store, encode_source, encode_targets, read_fit, read_site
-from osler_training.adaptation.model import Remembering, fit_model, open_model
+from osler_training.adaptation.model import fit_model, open_model, remember
 from osler_training.adaptation.plan import Cell, Fit, cells_of, fits_of
 from osler_training.adaptation.recipe import Stream
 from osler_training.adaptation.table import write_table
@@ -181,9 +181,8 @@ def _bout(bench: Bench, out: Path, cell: Cell, source: Cases, stream: Stream) ->
     unlabelled = features.pool.rows(order)
     pipeline = open_model(out / "models" / fit.name)
     none = pipeline.predict_features(plain.test).logits.argmax(1) == y
-    assert isinstance(pipeline.scorer, Remembering)
     for one in (unlabelled, features.test, source.features):
-        pipeline.scorer.remember(one, pipeline.bank)
+        remember(pipeline, one)
     truth = ConceptTruth.of(site.concepts(pipeline.bank.ids)[halves.test])
     uids = tuple(site.images.keys[row] for row in halves.pool)
     return Bout(
