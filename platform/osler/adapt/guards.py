@@ -16,19 +16,23 @@ from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
 Logits = Callable[[Array], Array]
+Guard = Callable[[float], GuardOutcome]
 SLACK = 1e-12  # What rounding may cost an accuracy.
 
 
 class Change(Protocol):
-    """What an adapter wants to change, before it becomes a patch."""
+    """What an adapter wants to change, before it becomes a patch.
+
+    Of a head that is linear in concepts, a share of the change moves the logits by that share of the way.
+    """
 
     @property
     def empty(self) -> bool:
         """Whether nothing is changed."""
         ...
 
-    def logits(self, head: Logits, values: Array, blend: float) -> Array:
-        """Return the logits (n, K) of concept values (n, C) by a head, with so much of the change."""
+    def logits(self, head: Logits, values: Array) -> Array:
+        """Return the logits (n, K) of concept values (n, C) by a head, with the whole of the change."""
         ...
 
 
@@ -47,21 +51,18 @@ class Edit:
         """Whether nothing is changed."""
         return not (self.mask.any() or (self.gain != 1).any() or np.any(self.shift))
 
-    def __call__(self, values: Array, blend: float) -> Array:
-        """Return patched values (n, C)."""
-        return transform(
-            values,
-            mask=self.mask,
-            gain=self.gain,
-            neutral=self.neutral,
-            shift=self.shift,
-            blend=blend,
-            value_range=self.value_range,
-        )
-
-    def logits(self, head: Logits, values: Array, blend: float) -> Array:
+    def logits(self, head: Logits, values: Array) -> Array:
         """Return what the head makes of the patched values."""
-        return head(self(values, blend))
+        return head(
+            transform(
+                values,
+                mask=self.mask,
+                gain=self.gain,
+                neutral=self.neutral,
+                shift=self.shift,
+                value_range=self.value_range,
+            )
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +76,9 @@ class WeightEdit:
         """Whether nothing is changed."""
         return not self.weights.any()
 
-    def logits(self, head: Logits, values: Array, blend: float) -> Array:
+    def logits(self, head: Logits, values: Array) -> Array:
         """Return what the changed head makes of the values."""
-        return np.asarray(head(values) + blend * (values @ self.weights.T))
+        return np.asarray(head(values) + values @ self.weights.T)
 
 
 def check_support(support: Support, classes: Sequence[str], min_shots: int) -> NDArray[np.intp]:
@@ -134,36 +135,45 @@ class LeaveOneShotOut:
         edits = (whole if alone else fit(values[rows], y[rows]) for alone, rows in zip(single, kept, strict=True))
         return cls(values, y, tuple(edits), single)
 
-    def outcome(self, logits: Logits, blend: float) -> GuardOutcome:
-        """Judge whether the mean margin of the shots left out rises, each class counting alike."""
-        patched = np.concatenate(
-            [edit.logits(logits, row[None], blend) for edit, row in zip(self.edits, self.values, strict=True)], axis=0
+    def guard(self, head: Logits) -> Guard:
+        """Return the judge of whether the mean margin of the shots left out rises, each class counting alike."""
+        before = head(self.values)
+        after = np.concatenate(
+            [edit.logits(head, row[None]) for edit, row in zip(self.edits, self.values, strict=True)], axis=0
         )
-        before = class_balanced_mean(margins(logits(self.values), self.y), self.y)
-        after = class_balanced_mean(margins(patched, self.y), self.y)
         how = "shots left out" + (", save the only one of a class" if any(self.single) else "")
         how = "the shots themselves, too few to leave one out" if all(self.single) else how
-        sentence = f"Mean margin on {how}: {before:+.3f} before, {after:+.3f} after."
-        return GuardOutcome("leave-one-shot-out", after > before, before, after, sentence)
+
+        def judge(blend: float) -> GuardOutcome:
+            were, are = (
+                class_balanced_mean(margins(logits, self.y), self.y)
+                for logits in (before, before + blend * (after - before))
+            )
+            sentence = f"Mean margin on {how}: {were:+.3f} before, {are:+.3f} after."
+            return GuardOutcome("leave-one-shot-out", are > were, were, are, sentence)
+
+        return judge
 
 
-def source_outcome(
-    logits: Logits, values: Array, y: NDArray[np.intp], edit: Change, blend: float, tolerance: float
-) -> GuardOutcome:
-    """Judge the accuracy on held-out source states if the patch were not confined to its site."""
-    before = float((logits(values).argmax(axis=1) == y).mean())
-    after = float((edit.logits(logits, values, blend).argmax(axis=1) == y).mean())
-    sentence = f"Accuracy on {len(y)} held-out source studies, ungated: {before:.1%} before, {after:.1%} after."
-    return GuardOutcome("ungated-source", after >= before - tolerance - SLACK, before, after, sentence)
+def source_guard(head: Logits, values: Array, y: NDArray[np.intp], change: Change, tolerance: float) -> Guard:
+    """Return the judge of the accuracy on held-out source states if the patch were not confined to its site."""
+    before, after = head(values), change.logits(head, values)
+
+    def judge(blend: float) -> GuardOutcome:
+        were, are = (
+            float((logits.argmax(axis=1) == y).mean()) for logits in (before, before + blend * (after - before))
+        )
+        sentence = f"Accuracy on {len(y)} held-out source studies, ungated: {were:.1%} before, {are:.1%} after."
+        return GuardOutcome("ungated-source", are >= were - tolerance - SLACK, were, are, sentence)
+
+    return judge
 
 
-def strongest(
-    blends: Sequence[float], guards: Callable[[float], tuple[GuardOutcome, ...]]
-) -> tuple[float, tuple[GuardOutcome, ...]]:
+def strongest(blends: Sequence[float], guards: Sequence[Guard]) -> tuple[float, tuple[GuardOutcome, ...]]:
     """Return the first blend that passes every guard, with what they measured; else 0, with what they measured first."""
     first: tuple[GuardOutcome, ...] = ()
     for blend in blends:
-        outcomes = guards(blend)
+        outcomes = tuple(guard(blend) for guard in guards)
         if all(outcome.passed for outcome in outcomes):
             return blend, outcomes
         first = first or outcomes

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from osler.adapt.adapter import concept_values
-from osler.adapt.guards import Change, LeaveOneShotOut, check_support, source_outcome
+from osler.adapt.guards import Change, Guard, LeaveOneShotOut, check_support, source_guard
 from osler.adapt.new_head import source_head
-from osler.adapt.patch import GuardOutcome
 from osler.adapt.tti_steps import Labels
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array, Support
@@ -52,11 +51,15 @@ class LinearModel:
             *source_head(pipeline),
             source,
             source.neutral,
-            tuple(name.replace("_", " ") for name in pipeline.classes),
+            pipeline.classes,
             tuple(concept.name for concept in pipeline.bank.concepts),
             pipeline.scorer.value_range,
             pipeline.calibration.temperature,
         )
+
+    def spoken(self, k: int) -> str:
+        """Return the name of a class as sentences have it."""
+        return self.classes[k].replace("_", " ")
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -67,15 +70,10 @@ class LinearModel:
         """Return logits (n, K) of concept values (n, C)."""
         return np.asarray(values @ self.weights.T + self.bias)
 
-    def guards(
-        self, change: Change, left_out: LeaveOneShotOut, blend: float, tolerance: float
-    ) -> tuple[GuardOutcome, ...]:
-        """Return what the guards of M2 measure: the margin on shots left out, and the source if nothing were gated."""
-        held, held_y = self.source.values, self.source.y
-        return (
-            left_out.outcome(self.logits, blend),
-            source_outcome(self.logits, held, held_y, change, blend, tolerance),
-        )
+    def guards(self, change: Change, left_out: LeaveOneShotOut, tolerance: float) -> tuple[Guard, Guard]:
+        """Return the guards of M2: the margin on shots left out, and the source if nothing were gated."""
+        held = self.source
+        return left_out.guard(self.logits), source_guard(self.logits, held.values, held.y, change, tolerance)
 
 
 def ordered_shots(pipeline: Pipeline, support: Support, min_shots: int) -> tuple[Array, Labels]:

@@ -37,6 +37,11 @@ class Proposal:
     left_out: LeaveOneShotOut
     sentences: dict[int, str]
 
+    @classmethod
+    def of_nothing(cls, edit: Edit, values: Array, y: Labels) -> Proposal:
+        """Propose an edit that changes nothing; there is nothing to leave out."""
+        return cls(edit, LeaveOneShotOut(values, y, (edit,) * len(y), (True,) * len(y)), {})
+
 
 @dataclass(frozen=True)
 class TtiAdapter(ABC):
@@ -80,8 +85,11 @@ class TtiAdapter(ABC):
         model = LinearModel.of(pipeline)
         proposal = self.propose(model, values, y)
         edit = proposal.edit
-        tried = () if edit.empty else self.blends
-        blend, guards = strongest(tried, lambda t: model.guards(edit, proposal.left_out, t, self.source_tolerance))
+        blend: float = 0.0
+        guards: tuple[GuardOutcome, ...] = ()
+        if not edit.empty:
+            judges = model.guards(edit, proposal.left_out, self.source_tolerance)
+            blend, guards = strongest(self.blends, judges)
         return patch_of(
             self,
             pipeline,

@@ -7,7 +7,7 @@ which few shots cannot tell.
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.stats import rankdata
 
 from osler.adapt.tti_steps import Labels, significant
 from osler.bottleneck.records import Array, BoolArray
@@ -25,8 +25,7 @@ def spread_ratio(source: SourceReference, means: Array) -> Array:
 def moved(means: Array, y: Labels, source: SourceReference, fdr: float) -> BoolArray:
     """Return which concepts' class-balanced means (C,) are off beyond chance, to either side."""
     z = (means - source.mean).mean(axis=0) / (np.sqrt(_variance(y, source).sum(axis=0)) / len(means))
-    # One-sided normal quantile of half the p-value: `significant` is one-sided.
-    return significant(norm.isf(2 * norm.sf(np.abs(z))), fdr)
+    return significant(z, fdr, two_sided=True)
 
 
 def narrowed(means: Array, y: Labels, source: SourceReference, fdr: float) -> BoolArray:

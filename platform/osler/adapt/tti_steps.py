@@ -10,7 +10,8 @@ from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control, norm
+from scipy.special import ndtr
+from scipy.stats import false_discovery_control
 
 from osler.bottleneck.records import Array, BoolArray
 from osler.bottleneck.source import SourceReference
@@ -41,12 +42,13 @@ def excess(values: Array, y: Labels, source: SourceReference) -> Array:
     return (class_means(values, y, len(source.mean)) - source.mean) / error
 
 
-def significant(z: Array, fdr: float) -> BoolArray:
-    """Return which of `z` are above chance, one-sided, by Benjamini and Hochberg over all that were measured."""
+def significant(z: Array, fdr: float, *, two_sided: bool = False) -> BoolArray:
+    """Return which of `z` are above chance, or off it, by Benjamini and Hochberg over all that were measured."""
     measured = np.isfinite(z)
     found = np.zeros(z.shape, np.bool_)
     if measured.any():
-        found[measured] = false_discovery_control(norm.sf(z[measured]), method="bh") <= fdr
+        p = 2 * ndtr(-np.abs(z[measured])) if two_sided else ndtr(-z[measured])
+        found[measured] = false_discovery_control(p, method="bh") <= fdr
     return found
 
 
@@ -73,6 +75,24 @@ def confusion(values: Array, y: Labels, rival: Labels, weights: Array, neutral: 
 def agreements(flagged: BoolArray, y: Labels, classes: int) -> Array:
     """Return the share of each class's shots that flag each concept (K, C); 0 where a class has none."""
     return np.nan_to_num(class_means(flagged.astype(float), y, classes))
+
+
+def link_costs(
+    values: Array, y: Labels, rival: Labels, weights: Array, neutral: Array, flagged: BoolArray
+) -> tuple[Array, Array]:
+    """Return the margin lost to each link of a class and a concept (K, C), and the share of a class's shots that flag it.
+
+    A flagged concept costs margin where it speaks for the rival, and where it speaks against the label: two links.
+    """
+    costs, agreed = np.zeros(weights.shape), np.zeros(weights.shape)
+    for k, weight in enumerate(weights):
+        for_rival = (rival == k)[:, None] & (weight > 0)
+        against_label = (y == k)[:, None] & (weight < 0)
+        hit = flagged & (for_rival | against_label)
+        lost = np.abs(weight) * (values - neutral) * hit
+        costs[k] = np.mean([lost[y == own].mean(axis=0) for own in np.unique(y)], axis=0)
+        agreed[k] = agreements(hit, y, len(weights)).max(axis=0)
+    return costs, agreed
 
 
 def choose_masked(lost: Array, agreed: Array, ids: Sequence[str], *, agreement: float, share: float) -> BoolArray:
@@ -102,16 +122,14 @@ def claims(evidence: Array, ids: Sequence[str], share: float) -> BoolArray:
     return claimed
 
 
-def under_activated(
-    values: Array, y: Labels, weights: Array, source: SourceReference, neutral: Array, *, fdr: float, share: float
-) -> BoolArray:
-    """Return which concepts (K, C) a class rests on at the source and shows too weakly at the site.
+def under_activated(values: Array, y: Labels, source: SourceReference, claimed: BoolArray, fdr: float) -> BoolArray:
+    """Return which concepts (K, C) a class rests on at the source (`claimed`) and shows too weakly at the site.
 
     A class whose evidence is a concept's absence is treated in mirror image: too weakly is then not absent enough.
     """
-    side = np.sign(source.mean - neutral)
+    side = np.sign(source.mean - source.neutral)
     weak = significant(-side * excess(values, y, source), fdr) & (side != 0)
-    return np.asarray(weak & claims(source_evidence(weights, source.mean), source.ids, share), np.bool_)
+    return np.asarray(weak & claimed, np.bool_)
 
 
 def choose_gains(means: Array, weak: BoolArray, source: SourceReference, neutral: Array, max_gain: float) -> Array:

@@ -57,8 +57,9 @@ class TtiAffine(TtiAdapter):
             return self.edit(model, some, their_y)
 
         edit = fit(values, y)
-        sentences = {} if edit.empty else self._sentences(model, values, y, edit)
-        return Proposal(edit, LeaveOneShotOut.fit(values, y, fit, edit), sentences)
+        if edit.empty:
+            return Proposal.of_nothing(edit, values, y)
+        return Proposal(edit, LeaveOneShotOut.fit(values, y, fit, edit), self._sentences(model, values, y, edit))
 
     def edit(self, model: LinearModel, values: Array, y: Labels) -> Edit:
         """Return masks, gains and shifts, before any guard."""

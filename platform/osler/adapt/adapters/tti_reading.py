@@ -19,11 +19,13 @@ from osler.adapt.tti_steps import (
     agreements,
     choose_gains,
     choose_masked,
+    claims,
     class_means,
     confusion,
     excess,
     find_flags,
     places,
+    source_evidence,
     under_activated,
 )
 from osler.bottleneck.records import Array, BoolArray
@@ -52,36 +54,35 @@ class TtiReading(TtiAdapter):
 
     def propose(self, model: LinearModel, values: Array, y: Labels) -> Proposal:
         """Return what the shots ask for; see `TtiAdapter.propose`."""
+        claimed = claims(source_evidence(model.weights, model.source.mean), model.ids, self.amplify_share)
 
         def fit(some: Array, their_y: Labels) -> Edit:
-            return self.edit(model, some, their_y)
+            return self._edit(model, claimed, some, their_y)
 
         edit = fit(values, y)
         if edit.empty:
-            return Proposal(edit, LeaveOneShotOut(values, y, (edit,) * len(y), (True,) * len(y)), {})
-        return Proposal(edit, LeaveOneShotOut.fit(values, y, fit, edit), self._sentences(model, values, y, edit))
+            return Proposal.of_nothing(edit, values, y)
+        left_out = LeaveOneShotOut.fit(values, y, fit, edit)
+        return Proposal(edit, left_out, self._sentences(model, claimed, values, y, edit))
 
-    def edit(self, model: LinearModel, values: Array, y: Labels) -> Edit:
+    def _edit(self, model: LinearModel, claimed: BoolArray, values: Array, y: Labels) -> Edit:
         """Return masks and gains, before any guard."""
         found, rival = find_flags(model.logits(values), values, y, model.weights, model.source, fdr=self.fdr)
         lost = confusion(values, y, rival, model.weights, model.neutral, found)
         agreed = agreements(found, y, len(model.weights))
         mask = choose_masked(lost, agreed, model.ids, agreement=self.agreement, share=self.mask_share)
         means = class_means(values, y, len(model.weights))
-        gain = choose_gains(means, self._weak(model, values, y), model.source, model.neutral, self.max_gain)
+        weak = under_activated(values, y, model.source, claimed, self.fdr)
+        gain = choose_gains(means, weak, model.source, model.neutral, self.max_gain)
         return Edit(mask, np.where(mask, 1.0, gain), self.held_at(model, mask), model.value_range)
 
-    def _weak(self, model: LinearModel, values: Array, y: Labels) -> BoolArray:
-        """Return which concepts each class shows too weakly (K, C)."""
-        return under_activated(
-            values, y, model.weights, model.source, model.neutral, fdr=self.fdr, share=self.amplify_share
-        )
-
-    def _sentences(self, model: LinearModel, values: Array, y: Labels, edit: Edit) -> dict[int, str]:
+    def _sentences(
+        self, model: LinearModel, claimed: BoolArray, values: Array, y: Labels, edit: Edit
+    ) -> dict[int, str]:
         z = excess(values, y, model.source)
         found, _ = find_flags(model.logits(values), values, y, model.weights, model.source, fdr=self.fdr)
         agreed = agreements(found, y, len(model.weights))
-        weak = np.where(self._weak(model, values, y), np.abs(z), 0)
+        weak = np.where(under_activated(values, y, model.source, claimed, self.fdr), np.abs(z), 0)
         masked = {c: _masked(model, values, y, z, int(agreed[:, c].argmax()), c) for c in places(edit.mask)}
         return masked | {c: _amplified(model, z, edit, int(weak[:, c].argmax()), c) for c in places(edit.gain > 1)}
 
@@ -90,7 +91,7 @@ def _masked(model: LinearModel, values: Array, y: Labels, z: Array, k: int, c: i
     shots = values[y == k, c]
     fired = int((shots > model.neutral[c]).sum())
     return (
-        f"masked *{model.names[c]}*: fired in {fired} of {len(shots)} {model.classes[k]} studies at this site "
+        f"masked *{model.names[c]}*: fired in {fired} of {len(shots)} {model.spoken(k)} studies at this site "
         f"(z={z[k, c]:+.1f})"
     )
 
@@ -98,7 +99,7 @@ def _masked(model: LinearModel, values: Array, y: Labels, z: Array, k: int, c: i
 def _amplified(model: LinearModel, z: Array, edit: Edit, k: int, c: int) -> str:
     weaker = "weaker" if model.source.mean[k, c] > model.neutral[c] else "less clearly absent"
     return (
-        f"amplified *{model.names[c]}* by {edit.gain[c]:.2f}: {weaker} in {model.classes[k]} studies at this site "
+        f"amplified *{model.names[c]}* by {edit.gain[c]:.2f}: {weaker} in {model.spoken(k)} studies at this site "
         f"than at the source (z={z[k, c]:+.1f})"
     )
 
