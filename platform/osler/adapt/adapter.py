@@ -114,7 +114,7 @@ def _require_of_elsewhere(pipeline: Pipeline, support: Support) -> None:
     for features, who in ((support.everything, "studies of the site"), (support.features, "support studies")):
         values = concept_values(pipeline, replace(support, features=features))
         values = values[np.isfinite(values).all(axis=1)]
-        found = int((held.query(values / units, p=np.inf)[0] < SAME).sum()) if len(values) else 0
+        found = int(np.sum(held.query(values / units, p=np.inf)[0] < SAME)) if len(values) else 0
         if found > SHARE_OF_SOURCE * len(values):
             raise OslerError(
                 Code.SUPPORT_INSUFFICIENT,

@@ -207,7 +207,7 @@ def _finding(pipeline: Pipeline, probabilities: Array) -> tuple[str, float]:
 def _values(pipeline: Pipeline, features: Features) -> tuple[Array, BoolArray]:
     """Return concept values (n, C), unpatched, and of which studies all are known (n,)."""
     values = concept_values(pipeline, Support(features, None, ""))
-    return values, np.isfinite(values).all(axis=1)
+    return values, np.asarray(np.isfinite(values).all(axis=1))
 
 
 def _require_new_site(pipeline: Pipeline, site: str) -> None:

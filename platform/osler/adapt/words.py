@@ -61,11 +61,15 @@ def changes_of(patch: SitePatch, kind: str) -> list[str]:
     if kind == "preprocessing":
         return [f"{kind}: {correction_words(one.name, one.studies)}" for one in patch.corrections]
     if kind == "head":
-        told = patch.head.sentences if patch.head is not None else ()
-        return [f"{kind}: {sentence}" for sentence in told or ("weights and bias of the classes are moved",)]
+        parts = [part for part in (patch.head, patch.residual) if part is not None]
+        told = [sentence for part in parts for sentence in part.sentences] or [
+            "weights and bias of the classes are moved"
+        ]
+        return [f"{kind}: {sentence}" for sentence in told]
     strength = "" if patch.blend == 1 else f", at {100 * patch.blend:.0f}% of full strength"
-    told = tuple(patch.deltas[one].sentence or f"{one}: {patch.deltas[one]}" for one in sorted(patch.deltas))
-    return [f"{kind}: {len(told)} concepts{strength}", *(f"  {sentence}" for sentence in told)]
+    lines = [f"{kind}: {len(patch.deltas)} concepts{strength}"] if patch.deltas else []
+    lines += [f"  {patch.deltas[one].sentence or f'{one}: {patch.deltas[one]}'}" for one in sorted(patch.deltas)]
+    return lines + [f"{kind}: {sentence}" for sentence in (patch.projection.sentences if patch.projection else ())]
 
 
 def correction_words(name: str, studies: int) -> str:
