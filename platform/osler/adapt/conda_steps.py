@@ -98,10 +98,8 @@ class CondaSource:
 
 def squared_distances(values: Tensor, means: Tensor, precisions: Tensor) -> Tensor:
     """Return squared Mahalanobis distances (n, K) of values (n, C) to the classes."""
-    import torch
-
-    apart = values[:, None] - means[None]
-    return torch.einsum("nkc,kcd,nkd->nk", apart, precisions, apart)
+    apart = values[None] - means[:, None]
+    return ((apart @ precisions) * apart).sum(2).T
 
 
 def alignment_loss(distances: Tensor, labels: Tensor, moved: Tensor, rates: CondaRates) -> Tensor:

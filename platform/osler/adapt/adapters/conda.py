@@ -204,9 +204,8 @@ class CondaFit:
 
     def nearest(self, x: Array, model: CondaModel) -> NDArray[np.intp]:
         """Return the class (n,) whose Gaussian lies nearest in concept space."""
-        apart = self.values(x, model)[:, None] - self.source.means[None]
-        squares = np.einsum("nkc,kcd,nkd->nk", apart, self.source.precisions, apart, optimize=True)
-        return np.asarray(squares.argmin(axis=1))
+        apart = self.values(x, model)[None] - self.source.means[:, None]
+        return np.asarray(((apart @ self.source.precisions) * apart).sum(axis=2).argmin(axis=0))
 
     def changes(self, model: CondaModel) -> dict[str, Any]:
         """Return what becomes of the model as parts of a patch."""
