@@ -67,18 +67,19 @@ class Edit:
 
 @dataclass(frozen=True, eq=False)
 class WeightEdit:
-    """Weights (K, C) that are added to the head's."""
+    """Weights (K, C) and biases (K,) that are added to the head's."""
 
     weights: Array
+    bias: Array | float = 0.0
 
     @property
     def empty(self) -> bool:
         """Whether nothing is changed."""
-        return not self.weights.any()
+        return not (self.weights.any() or np.any(self.bias))
 
     def logits(self, head: Logits, values: Array) -> Array:
         """Return what the changed head makes of the values."""
-        return np.asarray(head(values) + values @ self.weights.T)
+        return np.asarray(head(values) + values @ self.weights.T + self.bias)
 
 
 def check_support(support: Support, classes: Sequence[str], min_shots: int) -> NDArray[np.intp]:

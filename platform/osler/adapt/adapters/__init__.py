@@ -12,7 +12,7 @@ from osler.options import parse_options
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
-RECOMMENDED = "tti_reading"  # what `osler adapt` and the dashboard fit where nobody names another
+RECOMMENDED = "anchored_committee"  # what `osler adapt` and the dashboard fit where nobody names another
 
 
 def adapter_names() -> list[str]:
