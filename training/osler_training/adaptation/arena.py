@@ -81,17 +81,20 @@ class Arena:
         Raises:
             OslerError: `patch-invalid` where the patch changes a prediction at the source while it is confined to its site.
         """
-        if patch is None:
-            states, adapted = self._states, self.pipeline
-        else:
+        adapted = self.pipeline
+        if patch is not None:
             self.require_gated(patch)
-            states = self._corrected(patch)
             adapted = self.pipeline.with_patch(patch)
-        values = [state.static if patch is None else patch.apply_state(state, self.site).static for state in states]
-        right, source = (
-            adapted.predict_values(one, site=self.site).logits.argmax(1) == cases.y
-            for one, cases in zip(values, (self.test, self.source), strict=True)
-        )
+        cases = (self.test, self.source)
+        if patch is not None and patch.reads_features:
+            # Such a patch concludes from more than concept values: everything is predicted anew.
+            outputs = [adapted.predict_features(one.features, site=self.site) for one in cases]
+            values = [one.state.static for one in outputs]
+        else:
+            states = self._states if patch is None else self._corrected(patch)
+            values = [state.static if patch is None else patch.apply_state(state, self.site).static for state in states]
+            outputs = [adapted.predict_values(one, site=self.site) for one in values]
+        right, source = (one.logits.argmax(1) == case.y for one, case in zip(outputs, cases, strict=True))
         concepts = None if self.truth is None else self.truth.macro(values[0])
         return Judged(right, float(source.mean()), concepts)
 
