@@ -50,7 +50,7 @@ def compare(
         return report
     names = [name for name in FIELDS if name in profile.fields or name in batch.columns]
     both = [name for name in names if name in profile.fields and name in batch.columns]
-    found = [_measure(FIELDS[name], profile.fields[name], batch, level) for name in both]
+    found = [measure_field(FIELDS[name], profile.fields[name], batch, level) for name in both]
     # A lone field that moved has to pass the strictest step of Benjamini-Hochberg, so power is stated for that.
     strictest = level / max(sum(result.null != "constant" for result in found), 1)
     results = [_judge(result, profile, batch, level, strictest) for result in _adjust(found)]
@@ -71,8 +71,8 @@ def _counts(reference: FieldProfile, field: Field, batch: Observations) -> tuple
     return before[used], shares.sum(axis=0)[used], shares[:, used]
 
 
-def _measure(field: Field, reference: FieldProfile, batch: Observations, level: float) -> FieldResult:
-    """Work out the figures of one field, its verdict left open."""
+def measure_field(field: Field, reference: FieldProfile, batch: Observations, level: float) -> FieldResult:
+    """Work out the figures of one field, watched at the door or not; its verdict is left open."""
     before, after, _ = _counts(reference, field, batch)
     if len(before) < 2:
         return FieldResult(field.name, Verdict.STEADY)
@@ -132,9 +132,19 @@ def _judge(result: FieldResult, profile: Profile, batch: Observations, level: fl
         return replace(result, detectable=least, verdict=Verdict.TOO_FEW if least > LARGE else Verdict.STEADY)
     if unbiased_psi(result.psi, null) < MATTERS and (result.ks or 0.0) < KS_MATTERS:
         return replace(result, detectable=least, verdict=Verdict.SLIGHT)
-    onset = find_onset(shares, before, result.name)
-    since = None if onset is None else Since(onset, batch.count)
+    since = _since(shares, before, batch, result.name)
     return replace(result, detectable=least, verdict=Verdict.MOVED, since=since)
+
+
+def onset_of(field: Field, reference: FieldProfile, batch: Observations) -> Since | None:
+    """Return since when a field moved that did, None where the arrivals are too few to say."""
+    before, _, shares = _counts(reference, field, batch)
+    return _since(shares, before, batch, field.name)
+
+
+def _since(shares: Counts, before: Counts, batch: Observations, name: str) -> Since | None:
+    onset = find_onset(shares, before, name)
+    return None if onset is None else Since(onset, batch.count)
 
 
 def _change(field: Field, reference: FieldProfile, batch: Observations) -> Change:

@@ -16,7 +16,7 @@ from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.drift.compare import LEVEL, compare
 from osler_contracts.drift.reference import Profile, make_profile
-from osler_contracts.drift.report import DriftReport, FieldResult
+from osler_contracts.drift.report import DriftReport, FieldResult, Since
 from osler_contracts.errors import OslerError
 
 FIRST = 300
@@ -143,20 +143,20 @@ def _origin(images: Sequence[Arrived], first: int, runs: Sequence[int]) -> dict[
 
 def _dated(result: FieldResult, images: Sequence[Arrived]) -> FieldResult:
     """Say with which run a move began."""
-    if result.since is None:
-        return result
-    onset = result.since.onset
+    return result if result.since is None else replace(result, since=dated(result.since, images))
+
+
+def dated(since: Since, images: Sequence[Arrived]) -> Since:
+    """Return when a move began with the runs that brought its arrivals, given the first image of each unit."""
+    onset = since.onset
     at = images[onset.at]
     return replace(
-        result,
-        since=replace(
-            result.since,
-            run=at.run,
-            started=at.started,
-            study=at.study,
-            earliest=images[onset.low].started,
-            latest=images[onset.high].started,
-        ),
+        since,
+        run=at.run,
+        started=at.started,
+        study=at.study,
+        earliest=images[onset.low].started,
+        latest=images[onset.high].started,
     )
 
 

@@ -83,6 +83,10 @@ class DriftStore:
             return None
 
     def _own(self, site: str) -> Path:
-        """Return the folder of a site: what its name allows in a path, told apart by a hash."""
-        plain = "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in site)[:40]
-        return self.folder / f"{plain}-{hashlib.sha256(site.encode()).hexdigest()[:8]}"
+        return site_folder(self.folder, site)
+
+
+def site_folder(folder: Path, site: str) -> Path:
+    """Return the folder of a site below another: what its name allows in a path, told apart by a hash."""
+    plain = "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in site)[:40]
+    return folder / f"{plain}-{hashlib.sha256(site.encode()).hexdigest()[:8]}"
