@@ -78,7 +78,8 @@ class Tally:
     Attributes:
         right: Right predictions of the test half, a draw a row.
         counts: Figures of each draw.
-        refused: Draws that the adapter refused, by code; they count as no change.
+        refused: Draws that were refused, by code; they count as no change.
+        why: Message of the first of each code.
         failed: Draws that ended in an error that nobody foresaw, by its kind.
         seconds: Of each fit.
         first: The first patch.
@@ -87,6 +88,7 @@ class Tally:
     right: list[BoolArray] = field(default_factory=list)
     counts: list[dict[str, Any]] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
+    why: dict[str, str] = field(default_factory=dict)
     failed: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
     first: SitePatch | None = None
@@ -159,7 +161,8 @@ def one_draw(tally: Tally, adapter: Adapter, arena: Arena, support: Support, pla
             arena.require_same(patch, judged)
     except OslerError as error:
         patch, judged = None, arena.before
-        tally.refused[f"{error.code}: {error.message}"] += 1
+        tally.refused[str(error.code)] += 1
+        tally.why.setdefault(str(error.code), error.message)
     except Exception as error:  # noqa: BLE001 - told at the end, and the cell is tried again when the bench is resumed
         patch, judged = None, arena.before
         tally.failed[f"{type(error).__name__}: {error}"[:300]] += 1
@@ -198,7 +201,7 @@ def summed(recipe: AdaptRecipe, arena: Arena, tally: Tally) -> dict[str, Any]:
         "source_ungated_least": min(one["source"] for one in counts),
         "concept_auroc": mean(concepts) if concepts else None,
         "guards": dict(sorted(guards.items())),
-        "refused": dict(tally.refused),
+        "refused": {code: {"draws": n, "message": tally.why[code]} for code, n in sorted(tally.refused.items())},
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from osler.bottleneck.records import BoolArray
-from osler_training.adaptation.cell import BEFORE, NONE_BEFORE, RESULT, read_right
+from osler_training.adaptation.cell import BEFORE, NONE_BEFORE, RESULT, TIMES, read_right
 from osler_training.adaptation.estimates import Resampling, harm, lower_bound, overtaken_from, upper_bound
 from osler_training.adaptation.plan import Cell, Fit, cells_of
 from osler_training.adaptation.recipe import AdaptRecipe
@@ -18,7 +18,7 @@ from osler_training.evaluate.bootstrap import Estimate, mean_of
 from osler_training.experiments.resumable import read_json, write_json
 from osler_training.shift.recipe import NONE
 
-TABLE = "table.json"
+TABLE, SECONDS = "table.json", "seconds.json"
 NO_CHANGE = "no change"
 GAINS = ("no_change", "none", "label_free")
 Rows = list[dict[str, Any]]
@@ -119,7 +119,28 @@ def write_table(out: Path) -> dict[str, Any]:
     recipe = AdaptRecipe.model_validate(read_json(out / "recipe.json")["recipe"])
     table = make_table(recipe, out)
     write_json(out / TABLE, table)
+    write_json(out / SECONDS, seconds(recipe, out))
     return table
+
+
+def seconds(recipe: AdaptRecipe, out: Path) -> Rows:
+    """Return median and 95th percentile of the seconds a fit, by adapter and shots; apart, since no two runs agree."""
+    found: dict[tuple[str, int], list[float]] = {}
+    for path in sorted((out / "cells").glob(f"*/{TIMES}")):
+        for row in read_json(path):
+            found.setdefault((row["adapter"], row["n"]), []).extend(row["seconds"])
+    order = list(recipe.adapters)
+    return [
+        {
+            "adapter": adapter,
+            "n": n,
+            "fits": len(several),
+            "median": float(np.median(several)),
+            "p95": float(np.quantile(several, 0.95)),
+        }
+        for (adapter, n), several in sorted(found.items(), key=lambda one: (order.index(one[0][0]), one[0][1]))
+        if several
+    ]
 
 
 def make_table(recipe: AdaptRecipe, out: Path) -> dict[str, Any]:
@@ -138,7 +159,7 @@ def make_table(recipe: AdaptRecipe, out: Path) -> dict[str, Any]:
             }
         )
         found = list(ground.entries(recipe))
-        rows += [row_of(one, ground.resampling) for one in found]
+        rows += [row_of(one, ground) for one in found]
         entries += found
     return {
         "recipe": recipe.name,
@@ -147,7 +168,7 @@ def make_table(recipe: AdaptRecipe, out: Path) -> dict[str, Any]:
         "shots": list(recipe.shots),
         "harm": recipe.harm,
         "rows": rows,
-        "pooled": pooled(recipe, entries),
+        "pooled": pooled(entries, rows),
         "label_free": chosen,
         "overtaken": overtakings(recipe, rows),
     }
@@ -190,9 +211,10 @@ def no_change(record: Mapping[str, Any], stream: str) -> dict[str, Any]:
     }
 
 
-def row_of(entry: Entry, resampling: Resampling) -> dict[str, Any]:
+def row_of(entry: Entry, ground: Ground) -> dict[str, Any]:
     """Return the figures of an adapter with n shots in one cell."""
-    worst = resampling.recalls(entry.right).min(1)
+    worst = ground.resampling.recalls(entry.right).min(1)
+    source_accuracy = ground.records[entry.cell.preprocessing]["source_accuracy"]
     return {
         **entry.cell.key,
         **entry.row,
@@ -201,22 +223,24 @@ def row_of(entry: Entry, resampling: Resampling) -> dict[str, Any]:
         "gain": {name: shown(one) for name, one in entry.gains.items()},
         "harmed": {name: harm_of(*one) for name, one in entry.harmed.items()},
         "planted": {one: planted_of(hits, entry.row["draws"]) for one, hits in entry.row["planted"].items()},
+        "source_lost": source_accuracy - entry.row["source_ungated"],
     }
 
 
-def pooled(recipe: AdaptRecipe, entries: list[Entry]) -> Rows:
+def pooled(entries: list[Entry], rows: Rows) -> Rows:
     """Return means over models and targets, by stream, preprocessing, adapter and shots.
 
     Only cells that have the adapter at that n take part; `cells` says how many. Draws of all cells are counted together.
     """
-    groups: dict[tuple[str, str, str, int], list[Entry]] = {}
-    for one in entries:
+    groups: dict[tuple[str, str, str, int], list[tuple[Entry, dict[str, Any]]]] = {}
+    for one, row in zip(entries, rows, strict=True):
         key = (one.row["stream"], one.cell.preprocessing, one.name, one.row["n"])
-        groups.setdefault(key, []).append(one)
-    rows = []
-    for (stream, preprocessing, adapter, n), several in groups.items():
+        groups.setdefault(key, []).append((one, row))
+    found = []
+    for (stream, preprocessing, adapter, n), pairs in groups.items():
+        several = [one for one, _ in pairs]
         counts = {name: np.sum([one.harmed[name] for one in several], axis=0).tolist() for name in GAINS}
-        rows.append(
+        found.append(
             {
                 "stream": stream,
                 "preprocessing": preprocessing,
@@ -226,11 +250,12 @@ def pooled(recipe: AdaptRecipe, entries: list[Entry]) -> Rows:
                 **shown(mean_of([one.after for one in several])),
                 "gain": {name: shown(mean_of([one.gains[name] for one in several])) for name in GAINS},
                 "harmed": {name: harm_of(*one) for name, one in counts.items()},
-                "unchanged": _mean(one.row["unchanged"] for one in several),
-                "source_lost": _mean(_lost(one, entries) for one in several),
+                "unchanged": _mean(row["unchanged"] for _, row in pairs),
+                "worst_class": _mean(row["worst_class"] for _, row in pairs),
+                "source_lost": _mean(row["source_lost"] for _, row in pairs),
             }
         )
-    return rows
+    return found
 
 
 def overtakings(recipe: AdaptRecipe, rows: Rows) -> Rows:
@@ -265,13 +290,6 @@ def harm_of(harmed: int, draws: int) -> dict[str, float]:
 def planted_of(hits: int, draws: int) -> dict[str, float]:
     """Return the share of draws in which a planted concept is among the masked, with its lower bound."""
     return {"share": hits / draws, "lower": lower_bound(hits, draws), "draws": draws}
-
-
-def _lost(entry: Entry, entries: list[Entry]) -> float:
-    for one in entries:
-        if one.cell == entry.cell and one.name == NO_CHANGE:
-            return float(one.row["source_ungated"] - entry.row["source_ungated"])
-    return float("nan")
 
 
 def _key(row: Mapping[str, Any]) -> str:

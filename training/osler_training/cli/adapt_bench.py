@@ -26,8 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> CommandResult:
     """Run the bench, or look at what it would run."""
+    from osler.workspace import Workspace
+    from osler_training.adaptation.markdown import write_markdown
+    from osler_training.adaptation.page import write_page
     from osler_training.adaptation.recipe import AdaptRecipe
     from osler_training.adaptation.run import counts, run_bench
+    from osler_training.adaptation.track import track
     from osler_training.shift.lab import cache_folder
     from osler_training.shift.lines import read_recipe
 
@@ -43,10 +47,20 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         resume=arguments.resume,
         progress=lambda line: say(f"bench: {line}"),
     )
-    lines = [f"{ran.done} cells in {ran.seconds / 60:.1f} min; the table is in {out}."]
+    runs = {} if arguments.no_tracking else track(Workspace.open(arguments.workspace, create=True), out)
+    page, markdown = write_page(out), write_markdown(out)
+    lines = [f"{ran.done} cells in {ran.seconds / 60:.1f} min; the table is in {out}, the page is {page}."]
     lines += [f"refused: {name}: {why}" for name, why in ran.refused.items()]
     lines += [f"failed: {name}: {why}" for name, why in ran.failed.items()]
-    payload = {"out": str(out), "seconds": round(ran.seconds, 1), "phantom": file.recipe.phantom, **counts(ran)}
+    payload = {
+        "out": str(out),
+        "page": str(page),
+        "markdown": str(markdown),
+        "seconds": round(ran.seconds, 1),
+        "mlflow": runs,
+        "phantom": file.recipe.phantom,
+        **counts(ran),
+    }
     return CommandResult(payload, lines, refused=len(ran.refused), failed=bool(ran.failed))
 
 

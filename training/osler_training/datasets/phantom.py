@@ -24,9 +24,8 @@ from osler.bottleneck.feature_cache import image_key
 from osler.bottleneck.records import Array
 from osler_training.datasets.images import COLUMNS, Images
 from osler_training.datasets.labels import one_hot
-from osler_training.phantom.digest import phantom_digest
 from osler_training.phantom.nuisance import nuisance_named
-from osler_training.phantom.parameters import CONCEPTS
+from osler_training.phantom.parameters import CONCEPTS, parameters_digest
 from osler_training.phantom.plan import StudyPlan, confounded_plan, mixed_plan
 from osler_training.phantom.seeds import stream
 from osler_training.phantom.sites import SiteProfile, site_named
@@ -75,6 +74,7 @@ def read(
     nuisance: str | None = None,
     confounding: float = 0.0,
     reversed: bool = False,
+    marker_is_line: bool = False,
     portable: Annotated[float, Field(ge=0, le=1)] | None = None,
     gain: Annotated[float, Field(gt=0)] = 1.0,
     gamma: Annotated[float, Field(gt=0)] = 1.0,
@@ -92,6 +92,7 @@ def read(
         nuisance: Name of a nuisance, or `line_marker`: a wire on the skin that looks like a central venous line and is none.
         confounding: How far it goes with the first class, 0 to 1; without it half of all studies have it.
         reversed: Whether it goes with the other classes instead.
+        marker_is_line: Whether the `line_marker` is a central venous line here, as truth then says.
         portable: Share of films taken lying, from the front; the profile's where it is not given.
         gain: Factor of brightness.
         gamma: Exponent of brightness.
@@ -128,9 +129,12 @@ def read(
             "nuisance": [plan.nuisance or "" for plan in plans],
         }
     )
+    concepts = pd.DataFrame(drawn.concepts, columns=list(CONCEPTS), dtype=float)
+    if marker_is_line:
+        concepts.loc[table["nuisance"] == LINE_MARKER, "central_venous_line"] = 1.0
     return Images(
         table=table[[*COLUMNS, "nuisance"]],
-        concepts=pd.DataFrame(drawn.concepts, columns=list(CONCEPTS), dtype=float),
+        concepts=concepts,
         findings=pd.DataFrame([one_hot(plan.diagnosis, classes) for plan in plans], columns=classes, dtype=float),
         load=partial(_load, drawn.images, Look(gain, gamma)),
     )
@@ -155,7 +159,9 @@ def _load(images: Path, look: Look, row: int) -> Array:
 
 
 def _drawn(root: Path, pairs: Sequence[tuple[StudyPlan, SiteProfile]], size: int, workers: int) -> Drawn:
-    record = [VERSION, phantom_digest(), size, [[asdict(plan), asdict(site)] for plan, site in pairs]]
+    # Named by the first drawing too: another simulator gives another name, and one whose comments changed the same.
+    first = hashlib.sha256(_study(size, pairs[0])["images"].tobytes()).hexdigest()
+    record = [VERSION, first, parameters_digest(), size, [[asdict(plan), asdict(site)] for plan, site in pairs]]
     key = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
     folder = root / key
     if not folder.is_dir():
@@ -172,7 +178,7 @@ def _draw(folder: Path, pairs: Sequence[tuple[StudyPlan, SiteProfile]], size: in
             made = list(pool.map(one, pairs, chunksize=8))
     else:
         made = [one(pair) for pair in pairs]
-    columns = {name: np.array([each[name] for each in made]) for name in made[0]}
+    columns: dict[str, Any] = {name: np.array([each[name] for each in made]) for name in made[0]}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=".drawing-") as scratch:
         fresh = Path(scratch) / "new"

@@ -20,7 +20,7 @@ def specification(rows: Sequence[Row], metric: str) -> str:
     known = sorted((row for row in rows if row["value"] is not None), key=lambda row: row["value"])
     slots = [(slot, list(dict.fromkeys(row[slot] for row in rows))) for slot in ("method", "encoder", "preprocessing")]
     names = [(slot, one) for slot, several in slots if len(several) > 1 or slot == "method" for one in several]
-    figure = _figure(max(6.5, 0.16 * len(known) + 3.5), 2.6 + 0.17 * len(names))
+    figure = new_figure(max(6.5, 0.16 * len(known) + 3.5), 2.6 + 0.17 * len(names))
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 0.17 * len(names) + 0.2])
     colours = _colours(rows)
     for x, row in enumerate(known):
@@ -34,7 +34,7 @@ def specification(rows: Sequence[Row], metric: str) -> str:
     bottom.set_xticks([])
     for side in bottom.spines.values():
         side.set_visible(False)
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def differences(rows: Sequence[Row], metric: str) -> str:
@@ -43,7 +43,7 @@ def differences(rows: Sequence[Row], metric: str) -> str:
         (row for row in rows if _differs(row.get("minus_same") or {})),
         key=lambda row: row["minus_same"]["value"],
     )
-    figure = _figure(7.5, 0.9 + 0.2 * len(known))
+    figure = new_figure(7.5, 0.9 + 0.2 * len(known))
     axis = figure.subplots()
     colours = _colours(rows)
     for y, row in enumerate(known):
@@ -55,7 +55,7 @@ def differences(rows: Sequence[Row], metric: str) -> str:
     axis.set_yticks(range(len(known)), [_named(row) for row in known], fontsize=8)
     axis.set_xlabel(f"difference in {metric} (points)")
     axis.grid(axis="x", alpha=0.3)
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def id_ood(rows: Sequence[Row], metric: str) -> str:
@@ -64,7 +64,7 @@ def id_ood(rows: Sequence[Row], metric: str) -> str:
     kinds = list(dict.fromkeys(row["preprocessing"] for row in rows))
     columns = min(3, len(pairs))
     lines = int(np.ceil(len(pairs) / columns))
-    figure = _figure(3.3 * columns + 2.2, 3.3 * lines + 0.4)
+    figure = new_figure(3.3 * columns + 2.2, 3.3 * lines + 0.4)
     axes = np.atleast_1d(figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)).ravel()
     colours = _colours(rows)
     values = [100 * row[one]["value"] for row in rows for one in ("id", "ood") if row[one]["value"] is not None]
@@ -83,7 +83,7 @@ def id_ood(rows: Sequence[Row], metric: str) -> str:
     figure.supxlabel(f"in domain, {metric}", fontsize=9)
     figure.supylabel("elsewhere", fontsize=9)
     _legend(figure, colours, kinds)
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def _differs(one: Row) -> bool:
@@ -117,7 +117,8 @@ def _colours(rows: Sequence[Row]) -> dict[str, str]:
     return {method: COLOURS[place % len(COLOURS)] for place, method in enumerate(methods)}
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """Return an empty figure, in inches."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -126,7 +127,7 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _svg(figure: Any) -> str:
+def to_svg(figure: Any) -> str:
     """Return the drawing without what a page cannot use: declarations, dates, and names that other drawings have too."""
     from matplotlib import rc_context
 
