@@ -34,6 +34,19 @@ class World:
         """Draw concept logits (n, C) and labels."""
         return draw(self.means, self.noise, rng, per_class)
 
+    def confused(self, rng: np.random.Generator, per_class: int, concept: int = HEAVY) -> tuple[np.ndarray, np.ndarray]:
+        """Draw studies of a site where a concept that speaks for class 1 fires in all, by three deviations and more."""
+        logits, y = self.draw(rng, per_class)
+        logits[:, concept] += 3.0
+        return logits, y
+
+    def weakened(self, rng: np.random.Generator, per_class: int, concept: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Draw studies of a site where a concept is halfway to its neutral value."""
+        logits, y = self.draw(rng, per_class)
+        neutral = self.pipeline.neutral[concept]
+        logits[:, concept] = inverse(neutral + (expit(logits[:, concept]) - neutral) / 2)
+        return logits, y
+
     def support(self, logits: np.ndarray, y: np.ndarray, site: str = "b") -> Support:
         """Wrap drawn studies as a labelled support."""
         return Support(Features(logits), y, site, study_uids=tuple(f"2.25.{number}" for number in range(len(y))))

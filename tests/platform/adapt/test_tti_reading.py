@@ -33,22 +33,6 @@ def fit(world: World, logits: np.ndarray, y: np.ndarray, adapter: TtiReading = A
     return adapter.fit(world.pipeline, world.support(logits, y), created=DATE)
 
 
-def confused(world: World, rng: np.random.Generator, per_class: int, concept: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """Draw studies of a site where a concept that speaks for class 1 fires in all, by three standard deviations and more."""
-    logits, y = world.draw(rng, per_class)
-    logits[:, concept] += 3.0
-    return logits, y
-
-
-def weakened(world: World, rng: np.random.Generator, per_class: int, concept: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Draw studies of a site where a concept is halfway to its neutral value."""
-    logits, y = world.draw(rng, per_class)
-    neutral = world.pipeline.neutral[concept]
-    values = neutral + (expit(logits[:, concept]) - neutral) / 2
-    logits[:, concept] = np.log(values / (1 - values))
-    return logits, y
-
-
 def test_support_from_the_source_changes_next_to_nothing(world: World):
     rng = np.random.default_rng(1)
     edited, before, after = [], [], []
@@ -65,13 +49,13 @@ def test_support_from_the_source_changes_next_to_nothing(world: World):
 def test_a_concept_that_confuses_is_masked(make_world: Callable[..., World]):
     world = make_world(seed=2, noise=0.8)
     rng = np.random.default_rng(2)
-    patches = [fit(world, *confused(world, rng, 4), adapter=FREE) for _ in range(20)]
+    patches = [fit(world, *world.confused(rng, 4), adapter=FREE) for _ in range(20)]
     assert sum("concept_4" in patch.masked for patch in patches) >= 18
-    patch = fit(world, *confused(world, rng, 8), adapter=FREE)
+    patch = fit(world, *world.confused(rng, 8), adapter=FREE)
     assert patch.masked == ("concept_4",)
     assert patch.blend == 1
     only = replace(patch, deltas={"concept_4": patch.deltas["concept_4"]})
-    target, y = confused(world, rng, 400)
+    target, y = world.confused(rng, 400)
     clean, _ = world.draw(rng, 400)
     clean[:, [c for c in range(12) if c != 4]] = target[:, [c for c in range(12) if c != 4]]
     patched = only.apply(world.pipeline)
@@ -83,7 +67,7 @@ def test_a_concept_that_confuses_is_masked(make_world: Callable[..., World]):
 
 def test_a_concept_shrunk_by_half_gets_a_gain_of_two(make_world: Callable[..., World]):
     world = make_world(seed=3, noise=0.05)
-    patch = fit(world, *weakened(world, np.random.default_rng(3), 8), adapter=TtiReading(amplify_share=0.3))
+    patch = fit(world, *world.weakened(np.random.default_rng(3), 8), adapter=TtiReading(amplify_share=0.3))
     gain = patch.deltas["concept_0"].gain
     assert gain == pytest.approx(2, rel=0.1)
     assert patch.amplified == ("concept_0",)
@@ -102,7 +86,7 @@ def test_evidence_by_absence_is_amplified_in_mirror_image(make_world: Callable[.
     source.mean[:, 0] = expit(means[:, 0])
     pipeline = replace(pipeline, head=replace(pipeline.head, weight=weight), source=source)
     world = replace(world, means=means, pipeline=pipeline)
-    patch = fit(world, *weakened(world, np.random.default_rng(5), 8), adapter=FREE)
+    patch = fit(world, *world.weakened(np.random.default_rng(5), 8), adapter=FREE)
     assert patch.deltas["concept_0"].gain == pytest.approx(2, rel=0.1)
     assert "less clearly absent in heart failure" in patch.deltas["concept_0"].sentence
 
@@ -110,7 +94,7 @@ def test_evidence_by_absence_is_amplified_in_mirror_image(make_world: Callable[.
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), order_seed=st.integers(0, 10_000))
 def test_the_order_of_the_shots_is_irrelevant(world: World, seed: int, order_seed: int):
-    logits, y = confused(world, np.random.default_rng(seed), 4)
+    logits, y = world.confused(np.random.default_rng(seed), 4)
     support = world.support(logits, y)
     order = np.random.default_rng(order_seed).permutation(len(y))
     moved = Support(
@@ -122,7 +106,7 @@ def test_the_order_of_the_shots_is_irrelevant(world: World, seed: int, order_see
 
 
 def test_the_order_of_the_concepts_is_irrelevant(world: World):
-    logits, y = confused(world, np.random.default_rng(7), 6)
+    logits, y = world.confused(np.random.default_rng(7), 6)
     ids = world.pipeline.bank.ids[::-1]
     turned = replace(world.pipeline, bank=world.pipeline.bank.subset(ids))
     first, second = (FREE.fit(one, world.support(logits, y), created=DATE) for one in (world.pipeline, turned))
@@ -133,7 +117,7 @@ def test_the_order_of_the_concepts_is_irrelevant(world: World):
 
 def test_one_shot_a_class_works(world: World):
     rng = np.random.default_rng(8)
-    patches = [fit(world, *confused(world, rng, 1), adapter=FREE) for _ in range(20)]
+    patches = [fit(world, *world.confused(rng, 1), adapter=FREE) for _ in range(20)]
     assert all(patch.shots == {"heart_failure": 1, "pneumonia": 1, "normal": 1} for patch in patches)
     changed = [patch for patch in patches if not patch.changes_nothing]
     assert changed
@@ -143,7 +127,7 @@ def test_one_shot_a_class_works(world: World):
 def test_weights_and_source_predictions_stay_as_they_are(world: World):
     rng = np.random.default_rng(9)
     digest = world.pipeline.digest
-    patch = fit(world, *confused(world, rng, 6), adapter=FREE)
+    patch = fit(world, *world.confused(rng, 6), adapter=FREE)
     assert not patch.changes_nothing
     patched = patch.apply(world.pipeline)
     logits, _ = world.draw(rng, 50)
@@ -186,7 +170,7 @@ def test_no_change_is_an_answer_with_a_reason(world: World):
     quiet = fit(world, *world.draw(rng, 4))
     assert quiet.changes_nothing
     assert quiet.reason.startswith("No change: no concept")
-    blocked = fit(world, *confused(world, rng, 6), adapter=TtiReading(source_tolerance=-1.0))
+    blocked = fit(world, *world.confused(rng, 6), adapter=TtiReading(source_tolerance=-1.0))
     assert blocked.changes_nothing
     assert "would not pass the guards" in blocked.reason
     assert [guard.passed for guard in blocked.guards] == [True, False]
@@ -196,7 +180,7 @@ def test_the_source_guard_weakens_or_stops_a_costly_patch(make_world: Callable[.
     world = make_world(seed=6, noise=1.2)
     rng = np.random.default_rng(13)
     for _ in range(10):
-        patch = fit(world, *confused(world, rng, 4))
+        patch = fit(world, *world.confused(rng, 4))
         if patch.changes_nothing:
             continue
         source = patch.guards[1]
@@ -239,7 +223,7 @@ def test_any_number_of_concepts_classes_and_shots(
 
 def test_a_masked_concept_may_be_set_to_zero(world: World):
     rng = np.random.default_rng(14)
-    logits, y = confused(world, rng, 6)
+    logits, y = world.confused(rng, 6)
     patch = fit(world, logits, y, adapter=TtiReading(masked_to="zero", source_tolerance=1.0))
     assert patch.deltas["concept_4"].neutral == 0
     state = patch.apply(world.pipeline).predict_features(Features(logits), site="b").state
