@@ -5,28 +5,30 @@ classes, it is the energy distance (Szekely and Rizzo 2013) to the mixture of th
 
     D(X) = min_pi  2 sum_k pi_k E|X - S_k| - sum_kl pi_k pi_l E|S_k - S_l| - E|X - X'|,   pi in the simplex.
 
-Means are over pairs of different studies. D is convex in pi, and with the right mix 0 where each class looks as it does at the
-source (Kawakubo et al. 2016 find class shares so). What chance alone gives is simulated: as many studies of that mix drawn
-from one half of the held-out studies, compared with the other half, as the site is.
+Means are over pairs of different studies. D is convex in pi, and with the right mix 0, but for chance, where each class looks
+as it does at the source (Kawakubo et al. 2016 find class shares so). What chance alone gives is simulated: the held-out studies
+are halved again and again, as many studies of that mix are drawn from one half, and compared with the other half, as the site is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, minimize
+from scipy.optimize import nnls
 from scipy.spatial.distance import cdist
 
 from osler.adapt.patch import GuardOutcome
-from osler.adapt.site_values import SourceUnits, order_of
+from osler.adapt.site_values import Labels, SourceUnits, order_of
 from osler.bottleneck.pipeline import Pipeline
-from osler.bottleneck.records import Array
+from osler.bottleneck.records import Array, BoolArray
 
-FEWEST_HELD = 4  # Held-out studies of each class: two for either half.
+FEWEST_HELD = 4  # Held-out studies of each class: two in either half.
 FEWEST = 16  # Studies of the site: eight for either half.
 DRAWS, LEVEL, SEED = 99, 0.05, 0
+HEAVY = 1e4
 
 # From places of studies that are measured, and places of others: the others' values (m, C) once corrected.
 Crossed = Callable[[Sequence[int], Sequence[int]], Array]
@@ -34,60 +36,61 @@ Crossed = Callable[[Sequence[int], Sequence[int]], Array]
 
 @dataclass(frozen=True, eq=False)
 class Likeness:
-    """The source's held-out studies, in two halves of each class.
+    """The source's held-out studies, as something that a site is compared with.
 
     Attributes:
         units: Units of the source.
-        classes: Held-out studies of each class in these units, that a site is compared with.
-        others: The other half, from which chance is drawn.
-        between: Mean distance between studies of two classes (K, K).
+        held: Held-out studies in these units (m, C), class by class.
+        classes: Their classes (m,).
+        apart: Distances between them (m, m).
+        K: Number of classes.
     """
 
     units: SourceUnits
-    classes: tuple[Array, ...]
-    others: tuple[Array, ...]
-    between: Array
+    held: Array
+    classes: Labels
+    apart: Array
+    K: int
 
     @classmethod
     def of(cls, pipeline: Pipeline) -> Likeness:
         """Take what the model remembers of its source."""
         source = pipeline.source.aligned(pipeline.bank.ids)
         units = SourceUnits.within(pipeline)
-        rng = np.random.default_rng(SEED)
-        halves = []
-        for k in range(len(pipeline.classes)):
-            own = units(source.values[source.y == k])
-            own = own[order_of(own)][rng.permutation(len(own))]
-            halves.append((own[::2], own[1::2]))
-        classes, others = tuple(first for first, _ in halves), tuple(second for _, second in halves)
-        return cls(units, classes, others, _between(classes))
+        held = units(source.values)
+        order = order_of(held)
+        order = order[np.argsort(source.y[order], kind="stable")]
+        held = held[order]
+        return cls(units, held, source.y[order], cdist(held, held), len(pipeline.classes))
 
     @property
     def judges(self) -> bool:
         """Whether there are enough held-out studies of every class."""
-        return min(map(len, self.others)) >= FEWEST_HELD // 2
+        return int(np.bincount(self.classes, minlength=self.K).min()) >= FEWEST_HELD
 
     def distance(self, values: Array) -> tuple[float, Array]:
         """Return the distance of concept values (n, C) to the nearest mix of classes, and that mix (K,)."""
-        x = self.units(values)
-        to_classes = np.array([cdist(x, one).mean() for one in self.classes])
-        return self._nearest(to_classes, _within(cdist(x, x)))
+        to_held, own = self._seen(values)
+        everything = np.ones(len(self.held), bool)
+        return self._nearest(to_held, own, everything, self._between(everything))
 
-    def chance(self, mix: Array, n: int) -> Array:
-        """Return the distances of draws of n source studies with a mix of classes (K,)."""
+    def against_chance(self, values: Array) -> tuple[Array, Array]:
+        """Return distances of concept values (n, C), and of source studies of the same number and mix: one each a halving."""
         rng = np.random.default_rng(SEED)
-        pool = np.concatenate(self.others)
-        share = np.concatenate([np.full(len(one), mix[k] / len(one)) for k, one in enumerate(self.others)])
-        to_classes = np.stack([cdist(pool, one).mean(axis=1) for one in self.classes], axis=1)
-        apart = cdist(pool, pool)
-        drawn = []
-        for _ in range(DRAWS):
-            counts = rng.multinomial(n, share / share.sum())
-            # A study that was drawn twice is no pair of different studies.
-            pairs = n**2 - (counts**2).sum()
-            own = float(counts @ apart @ counts) / pairs if pairs else 0.0
-            drawn.append(self._nearest(counts @ to_classes / n, own)[0])
-        return np.array(drawn)
+        to_held, own = self._seen(values)
+        n, mix = len(values), self.distance(values)[1]
+        found = np.empty((2, DRAWS))
+        for draw in range(DRAWS):
+            compared = self._half(rng)
+            share = mix[self.classes] * ~compared
+            share = share / np.bincount(self.classes, ~compared, minlength=self.K)[self.classes]
+            counts = self._member * rng.multinomial(n, share / share.sum())[:, None]
+            far = self.apart @ counts
+            between = self._between(compared)
+            found[0, draw] = self._nearest(to_held, own, compared, between)[0]
+            drawn = _within_draw(counts.T @ far, counts)
+            found[1, draw] = self._nearest(far.sum(axis=1) / n, drawn, compared, between)[0]
+        return found[0], found[1]
 
     def guards(self, values: Array, studies: int, crossed: Crossed) -> tuple[GuardOutcome, ...]:
         """Judge whether a site is unlike the source, and whether a correction brings it nearer.
@@ -99,14 +102,13 @@ class Likeness:
         """
         if not self.judges or min(len(values), studies) < FEWEST:
             few = (
-                f"{studies} studies of the site and {sum(map(len, self.classes + self.others))} held-out ones of the source "
+                f"{studies} studies of the site and {len(self.held)} held-out ones of the source "
                 "are too few to tell whether the site looks different."
             )
             return (GuardOutcome("unlike-source", False, 0.0, 0.0, few),)
-        before, mix = self.distance(values)
-        drawn = self.chance(mix, len(values))
-        p = (1 + int((drawn >= before).sum())) / (1 + DRAWS)
-        limit = float(np.quantile(drawn, 1 - LEVEL))
+        found, chance = self.against_chance(values)
+        before, limit = float(np.median(found)), float(np.quantile(chance, 1 - LEVEL))
+        p = (1 + int((chance >= before).sum())) / (1 + DRAWS)
         unlike = GuardOutcome(
             "unlike-source",
             p <= LEVEL,
@@ -130,39 +132,61 @@ class Likeness:
             "nearer-source", after_distance < before_distance, before_distance, after_distance, sentence
         )
 
-    def _nearest(self, to_classes: Array, own: float) -> tuple[float, Array]:
-        K = len(to_classes)
+    def _seen(self, values: Array) -> tuple[Array, float]:
+        """Return the mean distance of concept values (n, C) to each held-out study (m,), and among themselves."""
+        x = self.units(values)
+        n = len(x)
+        return cdist(x, self.held).mean(axis=0), float(cdist(x, x).sum() / (n * (n - 1))) if n > 1 else 0.0
 
-        def loss(mix: Array) -> tuple[float, Array]:
-            against = self.between @ mix
-            return float(2 * to_classes @ mix - mix @ against), 2 * (to_classes - against)
+    def _half(self, rng: np.random.Generator) -> BoolArray:
+        """Return half of the studies of each class (m,), drawn at random."""
+        chosen = np.zeros(len(self.held), bool)
+        for k in range(self.K):
+            own = rng.permutation(np.flatnonzero(self.classes == k))
+            chosen[own[: len(own) // 2]] = True
+        return chosen
 
-        found = minimize(
-            loss,
-            np.full(K, 1 / K),
-            jac=True,
-            method="SLSQP",
-            bounds=Bounds(np.zeros(K), np.ones(K)),
-            constraints=LinearConstraint(np.ones((1, K)), 1, 1),
-            options={"ftol": 1e-10, "maxiter": 200},
+    @cached_property
+    def _member(self) -> BoolArray:
+        return np.asarray(self.classes[:, None] == np.arange(self.K))
+
+    def _between(self, compared: BoolArray) -> Array:
+        """Return the mean distance between `compared` studies (m,) of two classes (K, K), no study paired with itself."""
+        weight = self._member & compared[:, None]
+        count = weight.sum(axis=0)
+        sums = weight.T @ (self.apart @ weight)
+        return np.asarray(sums / (np.outer(count, count) - np.diag(count)))
+
+    def _nearest(self, to_held: Array, own: float, compared: BoolArray, between: Array) -> tuple[float, Array]:
+        """Return the distance to the nearest mix of the held-out studies that are `compared` (m,), and that mix (K,).
+
+        On the simplex, adding a constant to `-between` adds a constant to D, and makes it positive definite: non-negative
+        least squares finds the minimum, the sum of the shares being held at one by a heavy row.
+        """
+        to_classes = np.bincount(self.classes, to_held * compared, minlength=self.K) / np.bincount(
+            self.classes, compared, minlength=self.K
         )
-        mix = np.clip(found.x, 0, None)
+        largest = float(between.max())
+        root = np.linalg.cholesky((self.K + 1) * largest - between + 1e-9 * largest * np.eye(self.K)).T
+        rows = np.concatenate([root, np.full((1, self.K), HEAVY * np.sqrt(largest))])
+        wanted = np.concatenate([-np.linalg.solve(root.T, to_classes), [HEAVY * np.sqrt(largest)]])
+        mix = nnls(rows, wanted)[0]
         mix = mix / mix.sum()
-        return loss(mix)[0] - own, mix
+        return float(2 * to_classes @ mix - mix @ between @ mix - own), mix
 
 
-def _between(classes: Sequence[Array]) -> Array:
-    if min(map(len, classes)) < 2:
-        return np.zeros((len(classes), len(classes)))
-    return np.array(
-        [
-            [_within(cdist(a, a)) if k == r else float(cdist(a, b).mean()) for r, b in enumerate(classes)]
-            for k, a in enumerate(classes)
-        ]
-    )
+def _within_draw(sums: Array, counts: Labels) -> float:
+    """Return the mean distance over pairs of a draw with replacement, as if no study had been drawn twice.
 
+    Pairs of one study with itself are left out within each class, which keeps its weight: otherwise classes with few
+    studies would weigh less, and draws would seem to lie farther apart than they do.
 
-def _within(apart: Array) -> float:
-    """Return the mean distance over pairs of different studies."""
-    n = len(apart)
-    return float(apart.sum() / (n * (n - 1))) if n > 1 else 0.0
+    Args:
+        sums: Sum of the distances between what was drawn of two classes (K, K).
+        counts: How often each study was drawn, in the column of its class (m, K).
+    """
+    drawn = counts.sum(axis=0)
+    pairs = drawn**2 - (counts**2).sum(axis=0)
+    within = np.diag(sums) * np.where(pairs > 0, drawn * (drawn - 1) / np.maximum(pairs, 1), 1.0)
+    n = drawn.sum()
+    return float((sums.sum() - np.trace(sums) + within.sum()) / (n * (n - 1)))
