@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.webelement import WebElement
 
-WIDTH, HEIGHT = 1400, 900
+WIDTH, HEIGHT, TALL = 1400, 900, 1500
 PAGES = {  # with what is there once the page is drawn
     "study": ".evidence .row",
     "sites": ".o-counts",
@@ -181,6 +181,78 @@ def photograph(workspace: Path, out: Path, study: str = "", sign: str = "") -> l
     return taken
 
 
+def press(chrome: Chrome, label: str, seconds: float = 120) -> None:
+    """Press the button of this name, once it is there."""
+    until(lambda: bool(_named(chrome, label)), seconds)
+    button = _named(chrome, label)[0]
+    chrome.execute_script("arguments[0].scrollIntoView({block: 'center'}); arguments[0].click()", button)
+
+
+def write(chrome: Chrome, label: str, text: str) -> None:
+    """Write into the field of this name."""
+    from selenium.webdriver.common.keys import Keys
+
+    until(lambda: bool(deep(chrome, f'input[aria-label="{label}"]')))
+    field = deep(chrome, f'input[aria-label="{label}"]')[0]
+    field.send_keys(text, Keys.TAB)
+
+
+def _named(chrome: Chrome, label: str) -> list[WebElement]:
+    return [one for one in deep(chrome, "button") if one.text.strip() == label and one.is_enabled()]
+
+
+def _says(chrome: Chrome, words: str) -> bool:
+    return words in str(chrome.execute_script("return document.body.innerText"))
+
+
+def adapt_to(chrome: Chrome, url: str, site: str, shot: Callable[[str], None] = lambda name: None) -> None:
+    """Walk through the adaptation of the model shown to a site, up to the patch in force, as a person would.
+
+    Args:
+        chrome: A browser.
+        url: Address of the dashboard.
+        site: Name of the site, as the page shows it.
+        shot: Called with `moved`, `proposal` and `in-force` when these are drawn.
+    """
+    chrome.get(f"{url}/sites")
+    press(chrome, site)
+    press(chrome, "Adapt the model to this site")
+    until(partial(_says, chrome, "Propose a change"), 300)
+    shot("moved")
+    write(chrome, "Your name", "Ada Lovelace")
+    press(chrome, "Propose a change")
+    until(partial(_says, chrome, "right before"), 300)
+    shot("proposal")
+    write(chrome, "Reason", "trial of the first weeks")
+    press(chrome, "Put it in force" if _named(chrome, "Put it in force") else "Note it")
+    until(partial(_says, chrome, "What arrived".upper()), 120)
+    shot("in-force")
+
+
+def photograph_adapting(workspace: Path, out: Path, site: str) -> list[Path]:
+    """Adapt the model to a site by the dashboard alone, and take a picture of each stage; the workspace has the patch then.
+
+    Args:
+        workspace: The workspace.
+        out: Folder of the pictures.
+        site: Name of the site, as the page shows it: `Hospital C`.
+
+    Raises:
+        OslerError: `part-missing` without the tools.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    taken = []
+    with serving(workspace) as url, browser(WIDTH, TALL) as chrome:
+
+        def shot(name: str) -> None:
+            time.sleep(2)  # transitions
+            taken.append(out / f"adapt-{name}.png")
+            chrome.save_screenshot(str(taken[-1]))
+
+        adapt_to(chrome, url, site, shot)
+    return taken
+
+
 def main() -> None:
     """Take the pictures that the documentation shows."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -188,7 +260,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--study", default="", help="such as hospital-b-study-0007")
     parser.add_argument("--sign", default="", help="such as perihilar_haze")
+    parser.add_argument("--adapt", metavar="SITE", help="adapt the model to it instead, and picture that")
     arguments = parser.parse_args()
+    if arguments.adapt:
+        for path in photograph_adapting(arguments.workspace, arguments.out, arguments.adapt):
+            print(path)
+        return
     for path in photograph(arguments.workspace, arguments.out, arguments.study, arguments.sign):
         print(path)
 

@@ -18,7 +18,6 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from osler.adapt.patch import SitePatch
-from osler.adapt.store import PatchStore
 from osler.archive import Archive, Outcome, StudyRecord
 from osler.archive.arrivals import arrival_order, site_intake
 from osler.archive.explanations import explanations
@@ -84,8 +83,12 @@ def _explainer(root: Path, model: str, written: int) -> StudyExplainer:
 
 def explainer() -> StudyExplainer:
     """Return the explainer of the model shown, made once and again where the model's file is a new one."""
+    return explainer_of(model_name(workspace()))
+
+
+def explainer_of(name: str) -> StudyExplainer:
+    """Return the explainer of a model by name; see `explainer`."""
     opened = workspace()
-    name = model_name(opened)
     return _explainer(opened.root, name, (opened.models / name / "bottleneck.json").stat().st_mtime_ns)
 
 
@@ -206,12 +209,12 @@ def _image(path: Path, sha256: str) -> dict[str, Any]:
 
 
 def image(study: StudyRecord) -> dict[str, Any] | None:
-    """Return the frontal image of a study for the viewer, None where it has none.
+    """Return the image by which the model knows a study, for the viewer, None where it has none.
 
     Raises:
         OslerError: A refusal code where the file cannot be read.
     """
-    instance = archive().frontal(study)
+    instance = archive().image(study)
     return None if instance is None else _image(instance.path, instance.sha256)
 
 
@@ -271,13 +274,6 @@ def patch_of(site: str) -> SitePatch | None:
     held = explainer()
     own = [patch for patch in held.patches.all() if (patch.site, patch.model) == (site, held.pipeline.digest)]
     return next((patch for patch in own if patch.status == "active"), own[-1] if own else None)
-
-
-def switch_patch(patch: SitePatch, status: str, date: str, note: str) -> None:
-    """Put a patch in force or out of it; the change stays in its history."""
-    store = PatchStore(workspace().patches)
-    change = store.activate if status == "active" else store.revoke
-    change(patch, date, note)
 
 
 def adaptation(site: str) -> dict[str, Any]:

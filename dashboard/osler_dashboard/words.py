@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import date
 
 from osler_contracts.codes import Code
 
@@ -84,6 +85,12 @@ def spoken(identifier: str) -> str:
 def sentence(text: str) -> str:
     """Begin a text with a capital and leave the rest as it is."""
     return text[:1].upper() + text[1:]
+
+
+def day(text: str) -> str:
+    """Say a date in ISO 8601: 2026-01-06 is 6 January 2026."""
+    at = date.fromisoformat(text)
+    return f"{at.day} {at:%B %Y}"
 
 
 def site_name(site: str) -> str:

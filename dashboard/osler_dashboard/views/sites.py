@@ -13,20 +13,11 @@ import streamlit as st
 
 from osler.adapt.patch import SitePatch
 from osler.archive import Outcome
-from osler_dashboard import services
-from osler_dashboard.components import arrivals, frame
+from osler_contracts.errors import OslerError
+from osler_dashboard import adapt_services, services
+from osler_dashboard.components import adapting, arrivals, frame, patch_card
 from osler_dashboard.settings import AGAINST, FOR
-from osler_dashboard.words import percent, points, reason, sentence, signed, site_name, spoken
-
-STATES = {
-    "active": ("In force", "good"),
-    "revoked": ("Switched off", "conflict"),
-    "proposed": ("Proposed, not in force", ""),
-}
-GUARDS = {
-    "leave-one-shot-out": "it must help on studies it was not fitted on",
-    "ungated-source": "it must not harm the source, even if it applied there",
-}
+from osler_dashboard.words import percent, points, reason, signed, site_name
 
 
 def intake(site: str) -> None:
@@ -76,35 +67,6 @@ def _reasons(codes: Iterable[str]) -> str:
     return f'<table class="o-table"><tbody>{rows}</tbody></table>'
 
 
-def changes(patch: SitePatch) -> None:
-    """Draw what the patch does to each concept and why."""
-    word, tone = ("No change", "") if patch.changes_nothing else STATES[patch.status]
-    shots = " and ".join(f"{count} of {spoken(name).lower()}" for name, count in patch.shots.items())
-    frame.kicker("What is done differently here")
-    frame.html(
-        f'<div class="o-line"><span><span class="o-chip {tone}">{word}</span> &nbsp; fitted on {shots} from this site, '
-        f"{escape(patch.created)}</span></div>"
-    )
-    if patch.changes_nothing:
-        frame.html(f"<p>{escape(sentence(patch.reason.removeprefix('No change: ')))}</p>")
-        return
-    rows = "".join(_change(patch, one) for one in (*patch.masked, *patch.amplified))
-    frame.html(
-        '<table class="o-table"><thead><tr><th>Sign</th><th>Here it is</th><th>Why</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
-    )
-
-
-def _change(patch: SitePatch, concept: str) -> str:
-    delta = patch.deltas[concept]
-    done = "ignored" if delta.mask else f"weighed {delta.gain:.2f} times as much"
-    why = delta.sentence.partition(": ")[2] or delta.sentence
-    return (
-        f"<tr><td><b>{escape(services.concept_name(concept))}</b></td><td>{done}</td>"
-        f'<td class="o-quiet">{escape(sentence(why.replace("*", "")))}</td></tr>'
-    )
-
-
 def effect(patch: SitePatch) -> None:
     """Draw before and after, and what the guards measured."""
     frame.kicker("What it gains and costs")
@@ -112,13 +74,7 @@ def effect(patch: SitePatch) -> None:
     if record:
         st.altair_chart(_dumbbells(record), width="stretch")
         frame.html(f'<p class="o-quiet">{escape(_measured(record))}</p>')
-    for guard in patch.guards:
-        mark, word, tone = ("✓", "Passed", "for") if guard.passed else ("✗", "Failed", "against")
-        title = f"{word}: {GUARDS.get(guard.name, spoken(guard.name))}"
-        frame.html(
-            f'<div class="o-guard"><b class="o-{tone}">{mark}</b><div>{escape(title)}<br><span class="o-quiet">{escape(guard.sentence)}</span>'
-            "</div></div>"
-        )
+    patch_card.guards(patch)
 
 
 def _measured(record: dict[str, Any]) -> str:
@@ -175,7 +131,11 @@ def switch(patch: SitePatch) -> None:
     if not name.strip() or not note.strip():
         st.warning("Give your name and a reason: both are kept in the patch's history.")
         return
-    services.switch_patch(patch, status, datetime.now(UTC).date().isoformat(), f"{name.strip()}: {note.strip()}")
+    try:
+        adapt_services.switch(patch, status, on=datetime.now(UTC).date(), actor=name.strip(), why=note.strip())
+    except OslerError as error:
+        st.warning(f"{error.message} {error.mend}")
+        return
     st.rerun()
 
 
@@ -184,7 +144,7 @@ def history(patch: SitePatch) -> None:
     if not patch.history:
         return
     rows = "".join(
-        f'<tr><td>{escape(date)}</td><td>{STATES[status][0]}</td><td class="o-quiet">{escape(note)}</td></tr>'
+        f'<tr><td>{escape(date)}</td><td>{patch_card.STATES[status][0]}</td><td class="o-quiet">{escape(note)}</td></tr>'
         for date, status, note in reversed(patch.history)
     )
     frame.html(f'<table class="o-table"><tbody>{rows}</tbody></table>')
@@ -202,17 +162,32 @@ def show() -> None:
         "Site", sites, default=(adapted or sites)[0], format_func=site_name, required=True, label_visibility="collapsed"
     )
     title.markdown(f"## {site_name(chosen)}")
+    if st.session_state.get("adapting") == chosen:
+        if st.button("Back to the site", icon=":material/arrow_back:", key="adapt_back"):
+            st.session_state["adapting"] = None
+            st.rerun()
+        adapting.wizard(chosen)
+        return
+    told = st.session_state.pop(adapting.TOLD, None)
+    if told:
+        st.success(told)
     left, right = st.columns([6, 5], gap="large")
     patch = services.patch_of(chosen)
     with left:
+        frame.kicker("What is done differently here")
         if patch is None:
-            frame.kicker("What is done differently here")
             frame.html("<p>Nothing: no patch was made for this site.</p>")
         else:
-            changes(patch)
+            patch_card.changes(patch)
             if not patch.changes_nothing:
                 switch(patch)
             history(patch)
+        if st.button(
+            "Adapt the model to this site", key="adapt_open", type="primary" if patch is None else "secondary"
+        ):
+            st.session_state["adapting"] = chosen
+            st.rerun()
+        if patch is not None:
             effect(patch)
     with right:
         intake(chosen)

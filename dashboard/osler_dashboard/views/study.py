@@ -129,7 +129,7 @@ def picture(study: StudyRecord, name: str, overlay: Overlay | None) -> None:
         frame.nothing("This study has no frontal image.", "The model reads frontal radiographs: choose another study.")
         return
     viewer(image, label=name, overlay=overlay)
-    instance = services.archive().frontal(study)
+    instance = services.archive().image(study)
     notes = [f"View {instance.view}" if instance and instance.view else "View not stated"]
     notes += [warning(code).rstrip(".") for code in study.warnings]
     notes += ["Drag to move", "Shift-drag for level and width", "double-click for 1:1"]

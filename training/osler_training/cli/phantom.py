@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "outdir", type=Path, metavar="OUTDIR", help="new folder for the files; OUTDIR.labels.csv, .truth.csv lie beside"
     )
-    parser.add_argument("--site", required=True, help="hospital_a, hospital_b or reference")
+    parser.add_argument("--site", required=True, help="hospital_a, hospital_b, hospital_c or reference")
     parser.add_argument("--studies", type=int, required=True, metavar="N", help="number of studies")
     parser.add_argument("--seed", type=int, required=True, metavar="S", help="the same seed gives the same bytes")
     parser.add_argument("--size", type=int, default=512, help="rows and columns (default: 512)")

@@ -18,7 +18,7 @@ from osler_training.phantom.nuisance import held_out
 from osler_training.phantom.plan import StudyPlan, confounded_plan, mixed_plan
 from osler_training.recipes.recipe import DemoRecipe
 
-SOURCE, TARGET, REFERENCE = "hospital_a", "hospital_b", "reference"
+SOURCE, TARGET, REFERENCE, LATER = "hospital_a", "hospital_b", "reference", "hospital_c"
 CONTRACT = "chest-radiograph"
 
 Progress = Callable[[str], None]
@@ -56,15 +56,20 @@ def demo_nuisance(recipe: DemoRecipe) -> str:
 
 
 def demo_plans(recipe: DemoRecipe) -> dict[str, list[StudyPlan]]:
-    """Return which studies each site holds: the nuisance goes with the first class at A, with the others at B."""
+    """Return which studies each site holds: the nuisance goes with the first class at A, with the others at B.
+
+    Hospital C comes later: nothing is fitted or measured on it, and whoever reads the results may adapt to it.
+    """
     nuisance, classes = demo_nuisance(recipe), recipe.classes
-    return {
+    later = {LATER: mixed_plan(recipe.later_studies, classes, recipe.seed + 3)} if recipe.later_studies else {}
+    sites = {
         REFERENCE: mixed_plan(recipe.reference_studies, recipe.reference_diagnoses, recipe.seed),
         SOURCE: confounded_plan(recipe.source_studies, classes, nuisance, recipe.confounding, seed=recipe.seed + 1),
         TARGET: confounded_plan(
             recipe.target_studies, classes, nuisance, recipe.confounding, reversed=True, seed=recipe.seed + 2
         ),
     }
+    return sites | later
 
 
 def make_and_ingest(workspace: Workspace, recipe: DemoRecipe, *, workers: int, progress: Progress) -> Intake:

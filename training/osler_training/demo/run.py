@@ -22,7 +22,7 @@ from osler_knowledge.propose import build_bank
 from osler_knowledge.review import Reviewer
 from osler_knowledge.tasks import DEFAULT_TASK
 from osler_training.demo.experiment import PRIOR, adapt, fit_methods, read_setting
-from osler_training.demo.hospitals import REFERENCE, SOURCE, TARGET, demo_nuisance, make_and_ingest
+from osler_training.demo.hospitals import LATER, REFERENCE, SOURCE, TARGET, demo_nuisance, make_and_ingest
 from osler_training.experiments.adaptation import AdaptationRecord
 from osler_training.experiments.confounded import leads
 from osler_training.recipes.recipe import DemoRecipe
@@ -70,7 +70,7 @@ def earlier_summary(workspace: Workspace, recipe: DemoRecipe) -> dict[str, Any] 
     if mark.is_file() and json.loads(mark.read_text(encoding="utf-8"))["recipe"] == recipe_digest(recipe):
         if workspace.summary.is_file():
             return dict(json.loads(workspace.summary.read_text(encoding="utf-8")))
-        if {study.site for study in Archive(workspace).studies()} <= {SOURCE, TARGET, REFERENCE}:
+        if {study.site for study in Archive(workspace).studies()} <= {SOURCE, TARGET, REFERENCE, LATER}:
             _clear(workspace)
             return None
     if any(workspace.archive.iterdir()) or any(workspace.models.iterdir()) or workspace.summary.exists():

@@ -171,6 +171,29 @@ HOSPITAL_B = SiteProfile(
     device_rates={"endotracheal_tube": 0.08, "central_venous_line": 0.14, "ecg_leads": 0.35, "pacemaker": 0.08},
 )
 
+# The hospital that comes later: the demonstration never sees it, and whoever tries adaptation out begins there.
+HOSPITAL_C = SiteProfile(
+    name="hospital_c",
+    response=Response("power", 0.1, 5.4, 1.3),
+    display=((0.3, 4.6),),
+    photometric="MONOCHROME2",
+    bits_stored=10,
+    transfer_syntax_uid=str(JPEG2000Lossless),
+    share_portable=0.7,
+    share_lateral=0.1,
+    share_two_frontals=0.05,
+    marker="word",
+    marker_at=(150, 60),
+    collimation_mm=14,
+    scatter=0.5,
+    photons=2.5e4,
+    report_style="terse",
+    institution="Grey Fen District Hospital",
+    vendor="Ostrava Roentgen Works",
+    model="Fen 3 Portable",
+    device_rates={"endotracheal_tube": 0.15, "central_venous_line": 0.25, "ecg_leads": 0.5, "pacemaker": 0.1},
+)
+
 
 def _reference(
     number: int,
@@ -251,6 +274,7 @@ def random_site(rng: np.random.Generator) -> SiteProfile:
 NAMED_SITES: Mapping[str, tuple[SiteProfile, ...]] = {
     "hospital_a": (HOSPITAL_A,),
     "hospital_b": (HOSPITAL_B,),
+    "hospital_c": (HOSPITAL_C,),
     "reference": REFERENCE_SITES,
 }
 

@@ -84,6 +84,7 @@ class DemoRecipe(Recipe):
         source_studies: Studies of hospital A with one of the classes, the same number of each.
         target_studies: The same of hospital B.
         reference_studies: Studies with reports from other sites, for grounding.
+        later_studies: Studies of hospital C, which nothing is fitted or measured on: for whoever tries adaptation out.
         nuisance: Name of the nuisance that goes with the first class at A and with the others at B, or `held_out` for the
             one that the seed draws from those that the encoder never saw.
         confounding: 1: always.
@@ -100,6 +101,7 @@ class DemoRecipe(Recipe):
     source_studies: Count
     target_studies: Count
     reference_studies: Count
+    later_studies: Annotated[int, Field(ge=0)] = 0
     nuisance: str = "held_out"
     confounding: Share = 1.0
     splits: SplitShares = SplitShares()

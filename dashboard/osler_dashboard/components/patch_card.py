@@ -1,0 +1,119 @@
+"""A patch as its readers see it: what is done differently, kind by kind, and what its guards measured."""
+
+from __future__ import annotations
+
+from html import escape
+
+from osler.adapt.changes import ConceptDelta
+from osler.adapt.patch import SitePatch
+from osler.adapt.words import correction_words
+from osler_dashboard import services
+from osler_dashboard.components import frame
+from osler_dashboard.words import day, sentence, signed, spoken
+
+STATES = {
+    "active": ("In force", "good"),
+    "revoked": ("Switched off", "conflict"),
+    "proposed": ("Proposed, not in force", ""),
+    "expired": ("Expired", "conflict"),
+}
+GUARDS = {
+    "leave-one-shot-out": "it must help on studies it was not fitted on",
+    "leave-shots-out": "it must help on studies it was not fitted on",
+    "unlike-source": "the site must look different at all, beyond chance",
+    "nearer-source": "the site must look more like the source with it, whatever its mix of patients",
+    "site-scale": "setting the site's scale to the source's must not harm the labelled studies",
+    "ungated-source": "it must not harm the source, even if it applied there",
+}
+
+
+def state_of(patch: SitePatch) -> tuple[str, str]:
+    """Return the word for a patch's state today, and its tone."""
+    if patch.changes_nothing:
+        return "No change", ""
+    return STATES["expired" if patch.status == "active" and patch.expired() else patch.status]
+
+
+def changes(patch: SitePatch) -> None:
+    """Draw what the patch does, and why."""
+    word, tone = state_of(patch)
+    shots = " and ".join(f"{count} of {spoken(name).lower()}" for name, count in patch.shots.items())
+    by = f" by {patch.author}" if patch.author else ""
+    made = f"fitted on {shots or 'studies without labels'} from this site, {day(patch.created)}{by}"
+    until = "" if patch.expires is None or patch.changes_nothing else f"Holds until {day(patch.expires)}"
+    frame.html(
+        f'<div class="o-line"><span><span class="o-chip {tone}">{word}</span> &nbsp; {escape(made)}</span>'
+        f'<span class="o-quiet">{escape(until)}</span></div>'
+    )
+    if patch.changes_nothing:
+        frame.html(f"<p>{escape(sentence(patch.reason.removeprefix('No change: ')))}</p>")
+        return
+    frame.html(f'<p class="o-quiet">{escape(patch.reason)}</p>')
+    frame.html("".join(_images(patch)) + _signs(patch) + _weights(patch))
+
+
+def _images(patch: SitePatch) -> list[str]:
+    rows = [
+        f"<tr><td>{escape(sentence(correction_words(one.name, one.studies)))}.</td></tr>" for one in patch.corrections
+    ]
+    return [_table("Images, before the model sees them", "".join(rows))] if rows else []
+
+
+def _signs(patch: SitePatch) -> str:
+    order = [*patch.masked, *patch.amplified, *sorted(patch.deltas.keys() - {*patch.masked, *patch.amplified})]
+    rows = "".join(_sign(one, patch.deltas[one]) for one in order) if patch.blend > 0 else ""
+    for told in patch.projection.sentences if patch.projection else ():
+        rows += f'<tr><td colspan="3">{_plain(told)}</td></tr>'
+    if not rows:
+        return ""
+    partly = "" if patch.blend == 1 else f" ({100 * patch.blend:.0f}% of what is said here)"
+    return (
+        f'<table class="o-table"><thead><tr><th>Sign</th><th>Here it is{partly}</th><th>Why</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def _sign(concept: str, delta: ConceptDelta) -> str:
+    why = delta.sentence.partition(": ")[2] or delta.sentence
+    return (
+        f"<tr><td><b>{escape(services.concept_name(concept))}</b></td><td>{escape(done(delta))}</td>"
+        f'<td class="o-quiet">{_plain(why)}</td></tr>'
+    )
+
+
+def done(delta: ConceptDelta) -> str:
+    """Say what is done to a sign."""
+    if delta.mask:
+        return "ignored"
+    parts = [f"weighed {delta.gain:.2f} times as much"] if delta.gain != 1 else []
+    parts += [f"moved by {signed(delta.shift)}"] if delta.shift else []
+    parts += ["read on the source's scale"] if delta.knots else []
+    return ", ".join(parts) or "as it is"
+
+
+def _weights(patch: SitePatch) -> str:
+    parts = [part for part in (patch.head, patch.residual) if part is not None]
+    told = [sentence for part in parts for sentence in part.sentences]
+    if "head" in patch.kinds and not told:
+        told = ["The findings are weighed anew."]
+    rows = "".join(f"<tr><td>{_plain(one)}</td></tr>" for one in told)
+    return _table("How signs weigh in the finding", rows) if rows else ""
+
+
+def _table(head: str, rows: str) -> str:
+    return f'<table class="o-table"><thead><tr><th>{head}</th></tr></thead><tbody>{rows}</tbody></table>'
+
+
+def _plain(text: str) -> str:
+    return escape(sentence(text.replace("*", "")))
+
+
+def guards(patch: SitePatch) -> None:
+    """Draw what each guard measured."""
+    for guard in patch.guards:
+        mark, word, tone = ("✓", "Passed", "for") if guard.passed else ("✗", "Failed", "against")
+        title = f"{word}: {GUARDS.get(guard.name, spoken(guard.name).lower())}"
+        frame.html(
+            f'<div class="o-guard"><b class="o-{tone}">{mark}</b><div>{escape(title)}<br>'
+            f'<span class="o-quiet">{escape(guard.sentence)}</span></div></div>'
+        )
