@@ -21,6 +21,7 @@ from osler.adapt.linear_model import LinearModel
 from osler.adapt.patch import SitePatch
 from osler.adapt.tti import TtiAdapter
 from osler.bottleneck.calibration import Calibration
+from osler.bottleneck.heads.hybrid import HybridHead
 from osler.bottleneck.heads.linear import LinearHead
 from osler.bottleneck.records import Features, Support
 from osler_contracts.codes import Code
@@ -212,6 +213,14 @@ def test_with_all_concepts_masked_the_head_sees_the_neutral_state_or_zeros(world
         edit = replace(adapter, masked_to=masked_to).propose(model, values, y).edit
         assert edit.mask.all()
         np.testing.assert_allclose(edit.logits(model.logits, values), np.tile(expected, (12, 1)), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["tti_reading", "tti_greedy", "tti_affine", "pcbm_prune"])
+def test_a_head_that_sees_more_than_concepts_is_refused(world: World, name: str):
+    pipeline = replace(world.pipeline, head=HybridHead(world.pipeline.head, np.ones((3, 12)), np.zeros(3)))
+    with pytest.raises(OslerError) as caught:
+        parse_adapter(name).fit(pipeline, world.support(*world.confused(np.random.default_rng(0), 4)), created=DATE)
+    assert caught.value.code is Code.MODEL_INVALID
 
 
 @BOTH

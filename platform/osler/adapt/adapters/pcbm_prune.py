@@ -64,18 +64,18 @@ class PcbmPrune:
         model = LinearModel.of(pipeline)
         if self.pairs:
             _require_known(pipeline, self.pairs)
-            change = self._cut(pipeline, self.pairs)
+            change = self._cut(pipeline, model, self.pairs)
             guards = tuple(judge(1.0) for judge in self._judges(pipeline, model, support, change))
             said = [f"cut *{_concept(model, c)}* from {_plain(k)}: by hand" for k, c in self.pairs]
             return self._patch(pipeline, support, created, change, said, _by_hand(change, self.pairs, guards), guards)
         values, y = ordered_shots(pipeline, support, self.min_shots)
         pairs = self._choose(model, values, y)
-        change = self._cut(pipeline, pairs)
+        change = self._cut(pipeline, model, pairs)
         if change.empty:
             reason = "No change: no link costs these studies margin beyond chance."
             return self._patch(pipeline, support, created, change, [], reason, ())
         left_out = LeaveOneShotOut.fit(
-            values, y, lambda some, their_y: self._cut(pipeline, self._choose(model, some, their_y)), change
+            values, y, lambda some, their_y: self._cut(pipeline, model, self._choose(model, some, their_y)), change
         )
         blend, guards = strongest((1.0,), model.guards(change, left_out, self.source_tolerance))
         if not blend:
@@ -94,11 +94,11 @@ class PcbmPrune:
         flagged, rival = find_flags(model.logits(values), values, y, model.weights, model.source, fdr=self.fdr)
         return link_costs(values, y, rival, model.weights, model.neutral, flagged)
 
-    def _cut(self, pipeline: Pipeline, pairs: tuple[Pair, ...]) -> WeightEdit:
+    def _cut(self, pipeline: Pipeline, model: LinearModel, pairs: tuple[Pair, ...]) -> WeightEdit:
         steps = tuple(Step(k, c, "prune_normalise" if self.normalise else "prune") for k, c in pairs)
         order = columns(pipeline.head.ids, pipeline.bank.ids, "head")
         head = EditedHead(pipeline.head, pipeline.classes, (HeadEdit(self.name, steps),))
-        return WeightEdit(head.weights()[:, order] - pipeline.head_weights())
+        return WeightEdit(head.weights()[:, order] - model.weights)
 
     def _judges(self, pipeline: Pipeline, model: LinearModel, support: Support, change: WeightEdit) -> list[Guard]:
         """Return the guards of links that a person named: with labels every shot is one that nothing was fitted on."""
