@@ -119,6 +119,17 @@ def test_a_correction_that_the_model_cannot_make_is_refused(knowing: World):
     assert caught.value.code is Code.SUPPORT_INSUFFICIENT
 
 
+@pytest.mark.parametrize("name", ["site_correction", "prior_shift"])
+def test_what_the_model_does_itself_is_not_done_twice(knowing: World, name: str):
+    logits, _ = site(knowing, np.random.default_rng(1), (50, 5, 5))
+    prior = FittedCorrection("prior_shift", {"prior": knowing.pipeline.source.class_prior})
+    itself = replace(knowing.pipeline, corrections=(knowing.pipeline.references[0], prior))
+    patch = fit_patch(parse_adapter(name), itself, seen(logits), created=DATE)
+    assert patch.changes_nothing
+    assert patch.reason.startswith("No change: the model ")
+    assert not fit_patch(parse_adapter(name), knowing.pipeline, seen(logits), created=DATE).changes_nothing
+
+
 def test_the_guard_leaves_a_site_that_matches_whatever_its_mix_of_classes(knowing: World):
     rng = np.random.default_rng(2)
     guarded, changed = SiteCorrectionAdapter(guarded=True), 0

@@ -46,6 +46,10 @@ class PriorShiftAdapter:
         Raises:
             OslerError: `support-insufficient` where nothing was measured.
         """
+        if any(one.stage == "probability" for one in pipeline.corrections):
+            # It would be done twice: once by the patch, once by the model on what the patch made of it.
+            reason = "No change: the model corrects the shares of classes at each site itself."
+            return patch_of(self, pipeline, support, created=created, reason=reason)
         features = unlabelled(support)
         probabilities = pipeline.calibration.probabilities(pipeline.predict_features(features).logits)
         source = pipeline.source.class_prior

@@ -72,6 +72,9 @@ def corrected(
     adapter: Adapter, pipeline: Pipeline, support: Support, name: str, *, guarded: bool, created: str
 ) -> SitePatch:
     """Return the patch that makes a correction; see `SiteCorrectionAdapter.fit`."""
+    if any(one.name == name for one in pipeline.corrections):
+        reason = f"No change: the model makes the correction {name.replace('_', ' ')} at each site itself."
+        return patch_of(adapter, pipeline, support, created=created, reason=reason)
     fitted = reference_of(pipeline, name)
     if fitted.stage == "probability":
         raise OslerError(Code.USAGE, f"{name!r} corrects probabilities.", "Use the adapter `prior_shift`.")
