@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
+from osler.bottleneck.artefact import save_bottleneck
 from osler.bottleneck.encoders.open_clip import OpenClipEncoder, build_model, save_encoder
 from osler.bottleneck.encoders.preprocess import Preprocess
 from osler.bottleneck.encoders.vocabulary import Vocabulary
@@ -18,6 +21,7 @@ from osler.bottleneck.heads.linear import LinearHead
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.scorers.logistic import LogisticScorer
 from osler.bottleneck.source import SourceReference
+from osler.ingest import ingest
 from osler.workspace import Workspace
 from osler_knowledge.bank import Citation, Concept, ConceptBank, PriorEvidence
 
@@ -184,3 +188,50 @@ def write_dicom(tmp_path: Path) -> Callable[..., Path]:
 def workspace(tmp_path: Path) -> Workspace:
     """Return a new workspace."""
     return Workspace.open(tmp_path / "workspace", create=True)
+
+
+LABELLED, LATER = 30, 24
+
+
+def _ramp(number: int) -> np.ndarray:
+    """Return an image as a new detector would give it: a smooth ramp without any detail."""
+    start = np.random.default_rng(number).uniform(0, 400)
+    y, x = np.mgrid[0:136, 0:128]
+    return (start + 12 * (x + y)).astype("<u2")
+
+
+@pytest.fixture(scope="session")
+def ward(
+    tmp_path_factory: pytest.TempPathFactory,
+    make_radiograph: Callable[..., Dataset],
+    make_pipeline: Callable[..., Pipeline],
+    encoder: OpenClipEncoder,
+    resnet_folder: Path,
+) -> Workspace:
+    """Return a workspace with a model `random` and two deliveries of site c.
+
+    The first are 30 labelled studies of 26 patients, the second 24 that look other and have no label.
+    """
+    root = tmp_path_factory.mktemp("ward")
+    workspace = Workspace.open(root / "workspace", create=True)
+    lines = [f"1.2.3.{number}.1,{CLASSES[number % 3]}\n" for number in range(LABELLED)]
+    (root / "labels.csv").write_text("study_instance_uid,finding\n" + "".join(lines))
+    for delivery, numbers in enumerate((range(LABELLED), range(LABELLED, LABELLED + LATER))):
+        folder = root / f"files{delivery}"
+        folder.mkdir()
+        for number in numbers:
+            changed = {"pixels": _ramp(number)} if delivery else {"PatientID": f"P{number % 26}"}
+            make_radiograph(number, **changed).save_as(folder / f"{number:02d}.dcm", enforce_file_format=True)
+        summary = ingest(
+            folder,
+            site="c",
+            workspace=workspace,
+            key=bytes(32),
+            workers=0,
+            labels=root / "labels.csv",
+            today=date(2024, 5, 1),
+        )
+        assert summary.accepted == len(numbers)
+    save_bottleneck(make_pipeline(encoder.width, encoder=encoder), workspace.models / "random", card="# Random\n")
+    shutil.copytree(resnet_folder, workspace.models / "random" / "encoder")
+    return workspace

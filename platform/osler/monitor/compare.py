@@ -76,8 +76,17 @@ def compare_concepts(
 def evidence(reference: Concepts, stream: Concepts) -> Array:
     """Return the p-values (m, C) of each concept after each arrival; they hold at all arrivals at once."""
     columns = range(len(reference.ids))
-    ranks = [conformal_ranks(reference.values[:, c], stream.values[:, c], reference.ids[c]) for c in columns]
-    return running_p(np.stack(ranks, axis=1))
+    before, after = _rounded(reference.values, stream.values)
+    ranks = [conformal_ranks(before[:, c], after[:, c], reference.ids[c]) for c in columns]
+    p = running_p(np.stack(ranks, axis=1))
+    p[:, np.ptp(np.concatenate([before, after]), axis=0) == 0] = 1.0  # what never varied did not move
+    return p
+
+
+def _rounded(reference: Array, stream: Array) -> tuple[Array, Array]:
+    """Return values as whole multiples of a millionth of their scale: what differs by rounding alone is equal."""
+    scale = 1e-6 * np.maximum(np.maximum(reference.std(axis=0), np.abs(reference.mean(axis=0))), 1e-12)
+    return np.round(reference / scale), np.round(stream / scale)
 
 
 def detectable(n: int, m: int, concepts: int, level: float = LEVEL) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from osler.adapt.patch import SitePatch
 from osler.bottleneck.pipeline import Pipeline
@@ -100,15 +101,17 @@ def _reference(pipeline: Pipeline, own: Stream | None, stream: Stream) -> tuple[
     source = pipeline.source.aligned(pipeline.bank.ids)
     prior = source.class_prior
     calibrated = pipeline.calibration.probabilities
-    if own is None:
-        held, before = source.values, np.bincount(source.y, minlength=len(prior)) / len(source.y)
-    else:
+    held, before = source.values, _shares(source.y, len(prior))
+    if own is not None:
         if len(own) < 2:
             raise OslerError(Code.USAGE, "A reference of fewer than two studies is none.", "Give a larger --first.")
-        held = own.values
-        before = estimate_mix(calibrated(own.logits), prior, prior, source.mean).after
+        held, before = own.values, estimate_mix(calibrated(own.logits), prior, prior, source.mean).after
     p = calibrated(stream.logits)
     return held, before, lambda start: estimate_mix(p[start:], prior, before, source.mean)
+
+
+def _shares(y: NDArray[np.intp], classes: int) -> Array:
+    return np.asarray(np.bincount(y, minlength=classes) / len(y))
 
 
 def _facts(stream: Stream, since: str | None) -> dict[str, Any]:

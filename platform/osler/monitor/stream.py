@@ -87,7 +87,7 @@ def read_stream(explainer: StudyExplainer, site: str, patch: SitePatch | None = 
     first: dict[str, Arrived] = {}
     for image in arrived_images(explainer.archive, site):
         first.setdefault(image.study, image)
-    finite = np.isfinite(values).all(axis=1)
+    finite = np.asarray(np.isfinite(values).all(axis=1), np.bool_)
     known = [row for row, study in enumerate(studies) if study.uid in first]
     rows = sorted((row for row in known if finite[row]), key=lambda row: (first[studies[row].uid].position, row))
     one_each: dict[str, int] = {}

@@ -22,6 +22,8 @@ from osler.bottleneck.records import Array, BoolArray
 
 # Similarities are kept for so many studies at most, the latest.
 POOL = 2000
+# Gains are as good as equal where they differ by this share of the studies.
+EQUAL = 1e-4
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,14 @@ def suggest(
     while len(chosen) < count and free.any():
         rows = np.flatnonzero(free & (predicted == _least(counts, predicted, free)))
         gains = np.maximum(s[:, rows] - cover[:, None], 0.0).sum(axis=0)
-        # Gains that differ by rounding alone are equal, and the first row wins.
-        row = int(rows[np.argmax(np.round(gains, 9))])
-        chosen.append((row, float(gains.max()) / len(values)))
+        # Of gains as good as equal the first row's wins: one encoder batch and the next differ in the last digits.
+        best = int(np.argmax(gains >= gains.max() - EQUAL * len(values)))
+        row = int(rows[best])
+        chosen.append((row, float(gains[best]) / len(values)))
         cover, free[row] = np.maximum(cover, s[:, row]), False
         counts[predicted[row]] += 1
-    rows = [row for row, _ in chosen]
-    nearest = np.argmax(s[:, rows], axis=1) if rows else np.zeros(0, int)
+    listed = [row for row, _ in chosen]
+    nearest = np.argmax(s[:, listed], axis=1) if listed else np.zeros(0, int)
     return tuple(Choice(row, gain, int((nearest == place).sum())) for place, (row, gain) in enumerate(chosen))
 
 

@@ -18,6 +18,8 @@ from osler.bottleneck.calibration import Calibration
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features
 from osler.bottleneck.scorers.margin import MarginScorer
+from osler.calibrate.conformal import ConformalSets, Reached
+from osler.calibrate.record import SiteCalibration
 from osler.explain.contrast import explain
 from osler.explain.explanation import CITATION_HEADING, Explanation
 from osler_contracts.codes import Code
@@ -183,6 +185,70 @@ def test_the_record_is_json(pipeline: Pipeline):
     assert record["schema"] == "osler-explanation/2"
     assert json.loads(json.dumps(record, allow_nan=False))["finding"] == record["finding"]
     assert "Not a medical device" in record["notice"]
+
+
+def calibration_of(pipeline: Pipeline, patch: str | None = None, **changes: object) -> SiteCalibration:
+    reached = (Reached("all", 40, 4, 0.78, 0.97),)
+    thresholds = {"heart_failure": 0.9, "pneumonia": 0.6, "normal": 0.2}
+    made = SiteCalibration(
+        site="b",
+        model=pipeline.digest,
+        bank=pipeline.bank.digest,
+        patch=patch,
+        label="finding",
+        temperature=3.0,
+        created="2024-05-01",
+        expires="2999-01-01",
+        operating_points={"normal": 0.5},
+        sets=ConformalSets("class-conditional", 0.9, 2.0, thresholds, reached),
+        studies={"heart_failure": 40},
+    )
+    return replace(made, **changes)
+
+
+def test_a_site_calibration_is_used_for_its_site_model_and_patch_alone(pipeline: Pipeline):
+    plain, patch = told(pipeline, 3), patch_of(pipeline)
+    here = told(pipeline, 3, calibration=calibration_of(pipeline))
+    logits = np.array([one.logit for one in here.findings])
+    np.testing.assert_array_equal(logits, [one.logit for one in plain.findings])
+    np.testing.assert_allclose([one.calibrated_probability for one in here.findings], softmax(logits / 3))
+    np.testing.assert_allclose([one.raw_probability for one in here.findings], softmax(logits))
+    assert {one.id: one.operating_point for one in here.findings} == {
+        "normal": 0.5,
+        "pneumonia": None,
+        "heart_failure": None,
+    }
+    limits = {"heart_failure": 0.1, "pneumonia": 0.4, "normal": 0.8}
+    wanted = tuple(one.id for one, p in zip(here.findings, softmax(logits / 2), strict=True) if p >= limits[one.id])
+    assert here.prediction_set.classes == wanted
+    assert here.abstains == (len(wanted) != 1) == bool(here.abstains_because)
+    assert here.calibrated_here
+    assert here.calibration["expires"] == "2999-01-01"
+    under = told(pipeline, 3, patch=patch, calibration=calibration_of(pipeline, patch.id))
+    assert under.calibrated_here
+    assert under.patch.finding_without == plain.finding  # by the model's own temperature: here another would hold
+    for wrong in (
+        {"calibration": calibration_of(pipeline, site="c")},
+        {"calibration": calibration_of(pipeline, model="0" * 64)},
+        {"calibration": calibration_of(pipeline, expires="2024-06-01")},
+        {"calibration": calibration_of(pipeline, status="revoked")},
+        {"calibration": calibration_of(pipeline), "patch": patch},
+        {"calibration": calibration_of(pipeline, patch.id)},
+    ):
+        with pytest.raises(OslerError) as caught:
+            told(pipeline, 3, **wrong)
+        assert caught.value.code is Code.CALIBRATION_INVALID
+
+
+def test_each_study_gets_one_several_or_no_class_and_only_one_is_a_finding(pipeline: Pipeline):
+    sizes = set()
+    for seed in range(40):
+        explanation = told(pipeline, seed, calibration=calibration_of(pipeline))
+        size = len(explanation.prediction_set.classes)
+        assert explanation.abstains == (size != 1)
+        assert explanation.abstains_because.startswith("I do not know") == (size != 1)
+        sizes.add(size)
+    assert {1, 2} <= sizes
 
 
 def test_another_models_patch_is_refused(pipeline: Pipeline):

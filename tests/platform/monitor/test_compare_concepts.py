@@ -67,7 +67,7 @@ def test_a_small_change_of_many_arrivals_is_slight_and_few_arrivals_are_too_few(
     few = compare_concepts(concepts(rng.normal(size=(200, 2))), concepts(rng.normal(size=(12, 2))))
     assert {one.verdict for one in few} == {Verdict.TOO_FEW}
     assert compare_concepts(concepts(rng.normal(size=(20, 2))), concepts(np.zeros((0, 2)))) == ()
-    constant = compare_concepts(concepts(np.ones((50, 1))), concepts(np.ones((60, 1))))
+    constant = compare_concepts(concepts(np.ones((50, 1))), concepts(np.ones((60, 1)) + 1e-15))
     assert (constant[0].effect.value, constant[0].alarm) == (0.0, None)
 
 
