@@ -118,7 +118,8 @@ class TtiAdapter(ABC):
 def _counted(edit: Edit) -> str:
     """Return how many concepts are masked, amplified and shifted."""
     shifted = np.broadcast_to(np.asarray(edit.shift) != 0, edit.mask.shape) & ~edit.mask
-    parts = [f"{int(edit.mask.sum())} concepts masked", f"{int((edit.gain > 1).sum())} amplified"]
+    masked = int(edit.mask.sum())
+    parts = [f"{masked} concept{'' if masked == 1 else 's'} masked", f"{int((edit.gain > 1).sum())} amplified"]
     parts += [f"{int(shifted.sum())} shifted"] if shifted.any() else []
     return ", ".join(parts[:-1]) + f" and {parts[-1]}"
 

@@ -163,18 +163,22 @@ def _plain(name: str) -> str:
     return name.replace("_", " ")
 
 
+def _links(pairs: tuple[Pair, ...]) -> str:
+    return f"{len(pairs)} link{'' if len(pairs) == 1 else 's'}"
+
+
 def _by_hand(change: WeightEdit, pairs: tuple[Pair, ...], guards: tuple[GuardOutcome, ...]) -> str:
     if change.empty:
         return "No change: the links that were named weigh nothing as it is."
     against = " ".join(guard.sentence for guard in guards if not guard.passed)
-    return f"{len(pairs)} links cut by hand." + (f" The guards would not have: {against}" if against else "")
+    return f"{_links(pairs)} cut by hand." + (f" The guards would not have: {against}" if against else "")
 
 
 def _chosen(pairs: tuple[Pair, ...], guards: tuple[GuardOutcome, ...]) -> str:
     failed = "; ".join(guard.sentence.rstrip(".") for guard in guards if not guard.passed)
     if failed:
-        return f"No change: cutting {len(pairs)} links would not pass the guards ({failed})."
-    return f"{len(pairs)} links cut, as the support asks and the guards allow."
+        return f"No change: cutting {_links(pairs)} would not pass the guards ({failed})."
+    return f"{_links(pairs)} cut, as the support asks and the guards allow."
 
 
 ADAPTER = PcbmPrune
