@@ -55,6 +55,12 @@ walk(document);
 return found;
 """
 
+_PRESS = """
+const found = [...document.querySelectorAll('button')].find((one) => one.innerText.trim() === arguments[0] && !one.disabled);
+if (found && arguments[1]) { found.scrollIntoView({block: 'center'}); found.click(); }
+return !!found;
+"""
+
 
 @contextmanager
 def serving(workspace: Path, seconds: float = 90) -> Iterator[str]:
@@ -182,23 +188,30 @@ def photograph(workspace: Path, out: Path, study: str = "", sign: str = "") -> l
 
 
 def press(chrome: Chrome, label: str, seconds: float = 120) -> None:
-    """Press the button of this name, once it is there."""
-    until(lambda: bool(_named(chrome, label)), seconds)
-    button = _named(chrome, label)[0]
-    chrome.execute_script("arguments[0].scrollIntoView({block: 'center'}); arguments[0].click()", button)
+    """Press the button of this name, once it is there; found and pressed at one moment, since the page may be drawn again."""
+    until(lambda: bool(chrome.execute_script(_PRESS, label, True)), seconds)
 
 
 def write(chrome: Chrome, label: str, text: str) -> None:
-    """Write into the field of this name."""
+    """Write into the field of this name, once it is there."""
+    from selenium.common.exceptions import StaleElementReferenceException
     from selenium.webdriver.common.keys import Keys
 
-    until(lambda: bool(deep(chrome, f'input[aria-label="{label}"]')))
-    field = deep(chrome, f'input[aria-label="{label}"]')[0]
-    field.send_keys(text, Keys.TAB)
+    def written() -> bool:
+        try:
+            field = deep(chrome, f'input[aria-label="{label}"]')[0]
+            field.send_keys(Keys.CONTROL, "a")
+            field.send_keys(text)
+            chrome.execute_script("arguments[0].blur()", field)
+            return bool(field.get_attribute("value") == text)
+        except (IndexError, StaleElementReferenceException):
+            return False
+
+    until(written)
 
 
-def _named(chrome: Chrome, label: str) -> list[WebElement]:
-    return [one for one in deep(chrome, "button") if one.text.strip() == label and one.is_enabled()]
+def _offered(chrome: Chrome, label: str) -> bool:
+    return bool(chrome.execute_script(_PRESS, label, False))
 
 
 def _says(chrome: Chrome, words: str) -> bool:
@@ -224,7 +237,7 @@ def adapt_to(chrome: Chrome, url: str, site: str, shot: Callable[[str], None] = 
     until(partial(_says, chrome, "right before"), 300)
     shot("proposal")
     write(chrome, "Reason", "trial of the first weeks")
-    press(chrome, "Put it in force" if _named(chrome, "Put it in force") else "Note it")
+    press(chrome, "Put it in force" if _offered(chrome, "Put it in force") else "Note it")
     until(partial(_says, chrome, "What arrived".upper()), 120)
     shot("in-force")
 
@@ -245,6 +258,8 @@ def photograph_adapting(workspace: Path, out: Path, site: str) -> list[Path]:
     with serving(workspace) as url, browser(WIDTH, TALL) as chrome:
 
         def shot(name: str) -> None:
+            if name == "proposal":
+                chrome.execute_script("document.querySelectorAll('.o-step')[3].scrollIntoView()")
             time.sleep(2)  # transitions
             taken.append(out / f"adapt-{name}.png")
             chrome.save_screenshot(str(taken[-1]))

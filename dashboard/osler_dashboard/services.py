@@ -276,6 +276,39 @@ def patch_of(site: str) -> SitePatch | None:
     return next((patch for patch in own if patch.status == "active"), own[-1] if own else None)
 
 
+@dataclass(frozen=True)
+class MovedWeight:
+    """How much a sign speaks for a finding, at the source and under a patch."""
+
+    name: str
+    finding: str
+    before: float
+    after: float
+
+
+def moved_weights(patch: SitePatch) -> list[MovedWeight]:
+    """Return the weights that a patch moves, those first that move findings most; none where its model is gone.
+
+    A weight moves a finding by as much as its sign varies, which is taken from the source.
+    """
+    held = next(
+        (one for one in map(explainer_of, model_names(workspace())) if one.pipeline.digest == patch.model), None
+    )
+    if held is None or patch.head is None:
+        return []
+    pipeline = held.pipeline
+    before, added = pipeline.head_weights(), patch.head.added(pipeline.bank.ids)[0]
+    effect = np.abs(added) * pipeline.source.aligned(pipeline.bank.ids).values.std(axis=0)
+    places = [np.unravel_index(place, added.shape) for place in np.argsort(-effect, axis=None, kind="stable")]
+    return [
+        MovedWeight(
+            pipeline.bank.concepts[c].name, pipeline.classes[k], float(before[k, c]), float(before[k, c] + added[k, c])
+        )
+        for k, c in places
+        if added[k, c]
+    ]
+
+
 def adaptation(site: str) -> dict[str, Any]:
     """Return what the demonstration measured of the patch of a site, empty where it measured none."""
     held = dict(summary().get("adaptation") or {})

@@ -14,7 +14,7 @@ from osler_contracts.errors import OslerError
 from osler_dashboard import adapt_services, services
 from osler_dashboard.adapt_services import Choice
 from osler_dashboard.components import frame, patch_card
-from osler_dashboard.words import percent, sentence, signed, site_name, spoken
+from osler_dashboard.words import METHODS, percent, sentence, signed, site_name, spoken
 
 AT_ONCE = 8
 DAYS = 180
@@ -25,7 +25,7 @@ def wizard(site: str) -> None:
     """Draw the steps; each appears once the one before it is done."""
     _step(1, f"Adapt which model to {site_name(site)}?")
     model = st.selectbox(
-        "Model", adapt_services.models(), format_func=spoken, label_visibility="collapsed", key="adapt_model"
+        "Model", adapt_services.models(), format_func=_model_name, label_visibility="collapsed", key="adapt_model"
     )
     try:
         _step(2, "What moved")
@@ -45,6 +45,10 @@ def wizard(site: str) -> None:
     _show(held[1], site)
     _step(5, "Decision")
     _decide(held[1], model, chosen)
+
+
+def _model_name(name: str) -> str:
+    return METHODS.get(name, spoken(name))
 
 
 def _step(number: int, title: str) -> None:

@@ -11,6 +11,7 @@ from osler_dashboard import services
 from osler_dashboard.components import frame
 from osler_dashboard.words import day, sentence, signed, spoken
 
+AT_ONCE = 8
 STATES = {
     "active": ("In force", "good"),
     "revoked": ("Switched off", "conflict"),
@@ -92,12 +93,23 @@ def done(delta: ConceptDelta) -> str:
 
 
 def _weights(patch: SitePatch) -> str:
-    parts = [part for part in (patch.head, patch.residual) if part is not None]
-    told = [sentence for part in parts for sentence in part.sentences]
-    if "head" in patch.kinds and not told:
-        told = ["The findings are weighed anew."]
-    rows = "".join(f"<tr><td>{_plain(one)}</td></tr>" for one in told)
-    return _table("How signs weigh in the finding", rows) if rows else ""
+    told = [_plain(one) for one in patch.residual.sentences] if patch.residual is not None else []
+    rows = "".join(f'<tr><td colspan="3">{one}</td></tr>' for one in told)
+    if patch.head is not None and not patch.head.changes_nothing:
+        moved = services.moved_weights(patch)
+        rows += "".join(
+            f"<tr><td><b>{escape(sentence(one.name))}</b></td><td>{escape(spoken(one.finding))}</td>"
+            f'<td class="o-nowrap">{signed(one.before)} → {signed(one.after)}</td></tr>'
+            for one in moved[:AT_ONCE]
+        )
+        if moved[AT_ONCE:]:
+            rows += f'<tr><td colspan="3" class="o-quiet">and {len(moved) - AT_ONCE} smaller ones</td></tr>'
+        if not moved:
+            rows += "".join(f'<tr><td colspan="3">{_plain(one)}</td></tr>' for one in patch.head.sentences)
+    if not rows and "head" in patch.kinds:
+        rows = '<tr><td colspan="3">The findings are weighed anew.</td></tr>'
+    head = "<th>Sign</th><th>How much it speaks for</th><th>Before → here</th>"
+    return f'<table class="o-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>' if rows else ""
 
 
 def _table(head: str, rows: str) -> str:

@@ -11,6 +11,7 @@ from osler.cli.command import CommandResult, add_workspace
 
 if TYPE_CHECKING:
     from osler.adapt.patch import SitePatch
+    from osler.adapt.store import PatchStore
     from osler.workspace import Workspace
 
 SUMMARY = "list, show, compare, apply or revoke the patches of a workspace"
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, text in ACTIONS.items():
         action = actions.add_parser(name, help=text, description=text)
         if name != "list":
-            action.add_argument("id", help="the start of a patch's name")
+            action.add_argument("id", metavar="ID|SITE", help="the start of a patch's name, or the site it is for")
         else:
             action.add_argument("--site", help="only those of this site")
         if name == "diff":
@@ -60,11 +61,34 @@ def run(arguments: argparse.Namespace) -> CommandResult:
             {"patches": [_record(patch, on) for patch in patches]},
             [headline(patch, on) for patch in patches] or ["The workspace has no patch."],
         )
-    patch = store.get(arguments.id)
+    patch = _meant(store, arguments.id, arguments.action)
     if arguments.action == "diff":
         lines = patch.diff(store.get(arguments.other))
         return CommandResult({"differences": lines}, lines or ["The two patches do the same."])
     return _shown(workspace, patch if arguments.action == "show" else _change(workspace, patch, arguments), arguments)
+
+
+def _meant(store: PatchStore, text: str, action: str) -> SitePatch:
+    """Return the patch of this name, or the one of this site that the action can only mean.
+
+    Raises:
+        OslerError: `patch-invalid` where none or several can be meant.
+    """
+    from osler.adapt.patch import patch_invalid
+
+    own = [patch for patch in store.all() if patch.site == text]
+    if not own:
+        return store.get(text)
+    active = [patch for patch in own if patch.status == "active"]
+    proposed = [patch for patch in own if patch.status == "proposed"]
+    meant = {"revoke": active, "apply": [patch for patch in proposed if not patch.changes_nothing]}
+    found = meant.get(action, active or proposed or own)
+    if len(found) != 1:
+        names = ", ".join(patch.id for patch in found or own)
+        raise patch_invalid(
+            f"{len(found) or 'None'} of the patches for site {text!r} can be meant.", f"Name one of {names}."
+        )
+    return found[0]
 
 
 def _change(workspace: Workspace, patch: SitePatch, arguments: argparse.Namespace) -> SitePatch:

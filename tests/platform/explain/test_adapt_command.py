@@ -347,3 +347,16 @@ def test_patches_of_the_record_are_json(desk: Desk) -> None:
     patch = desk.patch()
     listed = desk.told("patch", "list")["patches"]
     assert listed[0] == json.loads(json.dumps(asdict(patch))) | {"id": patch.id, "kinds": ["scorer"], "expired": False}
+
+
+def test_a_site_names_its_patch_where_only_one_can_be_meant(desk: Desk) -> None:
+    first = desk.patch()
+    assert desk.told("patch", "show", "b")["patch"]["id"] == first.id
+    assert desk.told("patch", "apply", "b", "--date", "2024-05-02")["patch"]["id"] == first.id
+    second, third = desk.patch(reason="another"), desk.patch(reason="a third")
+    error = refused(desk, "patch", "apply", "b")
+    assert error["code"] == "patch-invalid"
+    assert {second.id, third.id} <= set(error["mend"].removesuffix(".").replace(",", "").split())
+    assert desk.told("patch", "show", "b")["patch"]["id"] == first.id
+    assert desk.told("patch", "revoke", "b", "--date", "2024-05-03")["patch"]["id"] == first.id
+    assert refused(desk, "patch", "revoke", "b")["code"] == "patch-invalid"
