@@ -28,7 +28,7 @@ from osler.bottleneck.records import Array, BoolArray
 FEWEST_HELD = 4  # Held-out studies of each class: two in either half.
 FEWEST = 16  # Studies of the site: eight for either half.
 DRAWS, LEVEL, SEED = 99, 0.05, 0
-HEAVY = 1e4
+HEAVY, FLATTEST = 1e4, 1e-6
 
 # From places of studies that are measured, and places of others: the others' values (m, C) once corrected.
 Crossed = Callable[[Sequence[int], Sequence[int]], Array]
@@ -160,16 +160,18 @@ class Likeness:
     def _nearest(self, to_held: Array, own: float, compared: BoolArray, between: Array) -> tuple[float, Array]:
         """Return the distance to the nearest mix of the held-out studies that are `compared` (m,), and that mix (K,).
 
-        On the simplex, adding a constant to `-between` adds a constant to D, and makes it positive definite: non-negative
-        least squares finds the minimum, the sum of the shares being held at one by a heavy row.
+        On the simplex, adding a constant to `-between` adds a constant to D, and makes it positive definite, but for what
+        few studies leave to chance, which is cut off: non-negative least squares finds the minimum, the sum of the shares
+        being held at one by a heavy row.
         """
         to_classes = np.bincount(self.classes, to_held * compared, minlength=self.K) / np.bincount(
             self.classes, compared, minlength=self.K
         )
         largest = float(between.max())
-        root = np.linalg.cholesky((self.K + 1) * largest - between + 1e-9 * largest * np.eye(self.K)).T
-        rows = np.concatenate([root, np.full((1, self.K), HEAVY * np.sqrt(largest))])
-        wanted = np.concatenate([-np.linalg.solve(root.T, to_classes), [HEAVY * np.sqrt(largest)]])
+        values, vectors = np.linalg.eigh((self.K + 1) * largest - between)
+        scale = np.sqrt(np.maximum(values, FLATTEST * largest))
+        rows = np.concatenate([scale[:, None] * vectors.T, np.full((1, self.K), HEAVY * np.sqrt(largest))])
+        wanted = np.concatenate([-(vectors.T @ to_classes) / scale, [HEAVY * np.sqrt(largest)]])
         mix = nnls(rows, wanted)[0]
         mix = mix / mix.sum()
         return float(2 * to_classes @ mix - mix @ between @ mix - own), mix

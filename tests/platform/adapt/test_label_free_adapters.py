@@ -21,6 +21,7 @@ from osler.adapt.adapters.site_correction import SiteCorrectionAdapter
 from osler.adapt.changes import ConceptDelta
 from osler.adapt.likeness import Likeness
 from osler.adapt.patch import SitePatch
+from osler.adapt.site_values import SourceUnits
 from osler.bottleneck.calibration import Calibration
 from osler.bottleneck.correction import FittedCorrection
 from osler.bottleneck.corrections.prior_shift import PriorShift
@@ -244,6 +245,23 @@ def test_few_studies_leave_values_nearly_where_they_are(world: World):
     for one in moved[0.0].deltas:
         np.testing.assert_allclose(step(3.0, one), step(0.0, one) / 2, atol=1e-12)
         np.testing.assert_allclose(step(1e9, one), 0, atol=1e-7)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 9999), st.integers(2, 5), st.integers(4, 7), st.floats(0, 0.3))
+def test_a_distance_is_finite_however_few_and_alike_the_studies(seed: int, classes: int, each: int, apart: float):
+    """Two classes that chance puts nearer to each other than to themselves leave a problem that is not quite convex."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.arange(classes), each)
+    held = apart * y[:, None] + rng.normal(size=(len(y), 2)).round(1)
+    likeness = Likeness(SourceUnits(np.zeros(2), np.ones(2)), held, y, cdist(held, held), classes)
+    distance, mix = likeness.distance(rng.normal(size=(20, 2)))
+    assert np.isfinite(distance)
+    assert mix.sum() == pytest.approx(1)
+    assert (mix >= 0).all()
+    found, chance = likeness.against_chance(rng.normal(size=(20, 2)))
+    assert np.isfinite(found).all()
+    assert np.isfinite(chance).all()
 
 
 @settings(max_examples=40)

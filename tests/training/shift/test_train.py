@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from osler.adapt.adapters.image_moments import ImageMomentsAdapter
 from osler.bottleneck.artefact import load_bottleneck
 from osler.bottleneck.encoders.catalogue import open_encoder
 from osler.bottleneck.records import Support
+from osler.bottleneck.source import SourceReference
 from osler.cli.main import main
 
-from .conftest import RECIPE, draw_cell
+from .conftest import KINDS, RECIPE, draw_cell
 
 
 def test_a_trained_model_can_take_a_sites_own_colour_off(cells: Path, tmp_path: Path) -> None:
@@ -35,7 +37,7 @@ def test_a_trained_model_can_take_a_sites_own_colour_off(cells: Path, tmp_path: 
     assert moments["count"] == known["feature_moments"].reference["count"][0] < len(table)
     np.testing.assert_allclose(moments["mean"], pixels.mean(axis=(0, 1, 2)), atol=3.0)
     rng = np.random.default_rng(5)
-    images = [draw_cell(kind, rng) / 255 for kind in ("neutrophil", "lymphocyte", "eosinophil") * 10]
+    images = [draw_cell(kind, rng) / 255 for kind in KINDS * 10]
     stained = [np.clip(0.6 * image + 0.1, 0, 1) for image in images]
     support = Support(encoder.encode(stained[:3]), None, "away", images=stained)
     patch = ImageMomentsAdapter().fit(pipeline, support, created="2026-01-01")
@@ -50,3 +52,15 @@ def test_a_trained_model_can_take_a_sites_own_colour_off(cells: Path, tmp_path: 
         pipeline, Support(support.features, None, "away", images=order), created="2026-01-01"
     )
     assert again == patch
+    # With a memory of more than a few cells, the guard tells that look from the source's, whatever the mix of classes.
+    y = np.arange(120) % 3
+    cells_of_home = [draw_cell(KINDS[k], rng) / 255 for k in y]
+    values = pipeline.predict(cells_of_home).state.static
+    source = SourceReference.measure(pipeline.bank.ids, values, y, values, y, classes=3, site="home")
+    pipeline, guarded = replace(pipeline, source=source), ImageMomentsAdapter(guarded=True)
+    found = guarded.fit(pipeline, support, created="2026-01-01")
+    assert found.corrections == patch.corrections, found.guards
+    alike = [draw_cell(kind, rng) / 255 for kind in ("neutrophil",) * 20 + ("lymphocyte",) * 5]
+    told = guarded.fit(pipeline, Support(encoder.encode(alike[:3]), None, "away", images=alike), created="2026-01-01")
+    assert told.changes_nothing, told.guards
+    assert told.reason.startswith("No change: 25 studies lie ")
