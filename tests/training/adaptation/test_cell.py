@@ -21,7 +21,7 @@ from osler_contracts.errors import OslerError
 from osler_training.adaptation import cell as cells
 from osler_training.adaptation.cell import RIGHT, TIMES, Bout, is_done, read_right, run_cell
 from osler_training.adaptation.model import remember, remembering
-from osler_training.adaptation.recipe import AdaptRecipe
+from osler_training.adaptation.recipe import AdaptRecipe, made
 from osler_training.adaptation.table import make_table
 
 from .conftest import World
@@ -58,7 +58,6 @@ def probing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
     def use(wrong: str = "") -> None:
         Probe.seen.clear()
-        made = cells.made
         monkeypatch.setattr(cells, "made", lambda name, entry: Probe(wrong) if name == "probe" else made(name, entry))
 
     return use
@@ -244,7 +243,8 @@ def test_the_table_compares_with_no_change_and_with_the_best_label_free(
     for key, row in rows.items():
         assert pooled[key]["value"] == pytest.approx(row["value"])
         assert pooled[key]["cells"] == 1
-    overtaken = {row["adapter"]: row["n"] for row in table["overtaken"]}
+    overtaken = {row["adapter"]: row["n"] for row in table["overtaken"] if row["target"] == "away"}
+    assert {row["adapter"]: row["n"] for row in table["overtaken"] if row["target"] is None} == overtaken
     means = {n: rows["logistic_shots", n]["value"] for n in (1, 4)}
     ahead = [n for n in (4, 1) if means[n] > rows["site_correction", 0]["value"]]
     assert overtaken["site_correction"] == (None if 4 not in ahead else min(ahead))

@@ -80,6 +80,7 @@ def _legend(figure: Any, adapters: Sequence[str], rows: Sequence[Row]) -> None:
     for place, adapter in enumerate(adapters):
         colour, mark = style_of(place)
         shape = "" if adapter in free else mark
-        line = "--" if adapter in free else "-"
-        handles.append(Line2D([], [], color=colour, label=adapter, marker=shape, markersize=4, linestyle=line))
+        handle = Line2D([], [], color=colour, label=adapter, marker=shape, markersize=4)
+        handle.set_linestyle("--" if adapter in free else "-")
+        handles.append(handle)
     figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)

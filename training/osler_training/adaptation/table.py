@@ -21,6 +21,7 @@ from osler_training.shift.recipe import NONE
 TABLE, SECONDS = "table.json", "seconds.json"
 NO_CHANGE = "no change"
 GAINS = ("no_change", "none", "label_free")
+GROUND = ("source", "seed", "encoder", "method", "target", "preprocessing", "stream")
 Rows = list[dict[str, Any]]
 
 
@@ -259,20 +260,43 @@ def pooled(entries: list[Entry], rows: Rows) -> Rows:
 
 
 def overtakings(recipe: AdaptRecipe, rows: Rows) -> Rows:
-    """Return from how many shots the rival is ahead of each other adapter, with the same preprocessing."""
+    """Return from how many shots the rival is ahead of each other adapter, under the same preprocessing.
+
+    A row without a target is about the means over all models and targets that have the rival at that n.
+    """
     if not recipe.rival:
         return []
-    groups: dict[tuple[Any, ...], dict[str, dict[int, float]]] = {}
-    heads = ("source", "seed", "encoder", "method", "target", "preprocessing", "stream")
+    found: dict[tuple[Any, ...], dict[str, dict[int, float]]] = {}
     for row in rows:
-        groups.setdefault(tuple(row[one] for one in heads), {}).setdefault(row["adapter"], {})[row["n"]] = row["value"]
-    found = []
-    for key, adapters in groups.items():
-        rival = adapters.get(recipe.rival, {})
-        for name, ours in adapters.items():
-            if name != recipe.rival:
-                flat = dict.fromkeys(rival, ours[0]) if set(ours) == {0} else ours
-                found.append({**dict(zip(heads, key, strict=True)), "adapter": name, "n": overtaken_from(flat, rival)})
+        found.setdefault(tuple(row[one] for one in GROUND), {}).setdefault(row["adapter"], {})[row["n"]] = row["value"]
+    cells = {
+        key: {name: _at_each(ours, one.get(recipe.rival, {})) for name, ours in one.items()}
+        for key, one in found.items()
+    }
+    groups: dict[tuple[Any, ...], list[dict[str, dict[int, float]]]] = {}
+    for key, one in cells.items():
+        groups.setdefault(key[-2:], []).append(one)
+    pooled = {(None,) * (len(GROUND) - 2) + key: _averaged(several) for key, several in groups.items()}
+    return [
+        {**dict(zip(GROUND, key, strict=True)), "adapter": name, "n": overtaken_from(ours, one[recipe.rival])}
+        for key, one in (pooled | cells).items()
+        for name, ours in one.items()
+        if name != recipe.rival and recipe.rival in one
+    ]
+
+
+def _at_each(ours: dict[int, float], rival: Mapping[int, float]) -> dict[int, float]:
+    """Return the figures at each n of the rival; an adapter that needs no shots has the same at all."""
+    return dict.fromkeys(rival, ours[0]) if set(ours) == {0} else ours
+
+
+def _averaged(several: list[dict[str, dict[int, float]]]) -> dict[str, dict[int, float]]:
+    """Return means by adapter and n over those cells that have it."""
+    names = dict.fromkeys(name for one in several for name in one)
+    found: dict[str, dict[int, float]] = {}
+    for name in names:
+        shots = sorted({n for one in several for n in one.get(name, {})})
+        found[name] = {n: _mean(one[name][n] for one in several if n in one.get(name, {})) for n in shots}
     return found
 
 
