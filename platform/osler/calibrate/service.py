@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from osler import audit
 from osler.adapt.patch import SitePatch
 from osler.calibrate.fit import fit_calibration
 from osler.calibrate.record import SiteCalibration
@@ -13,8 +14,10 @@ from osler.calibrate.store import CalibrationStore
 from osler.calibrate.studies import gather_labelled
 from osler.explain.service import StudyExplainer
 from osler.tracking import open_tracker
+from osler.workspace import Workspace
 
 EXPERIMENT = "calibration"
+MADE, REVOKED = "calibration.make", "calibration.revoke"
 
 
 def calibrate(
@@ -28,6 +31,7 @@ def calibrate(
     patched: bool = True,
     chosen: Mapping[str, str] | None = None,
     support: Collection[str] | None = None,
+    author: str,
     track: bool = True,
     **settings: Any,
 ) -> SiteCalibration:
@@ -43,23 +47,48 @@ def calibrate(
         patched: Whether the patch in force is used.
         chosen: Label by study, instead of all labelled studies of the site.
         support: UIDs of the studies that the patch was fitted on.
+        author: Who asks for it, for the record and the audit log.
         track: Whether to log to the tracker.
         **settings: See `osler.calibrate.fit.fit_calibration`.
 
     Raises:
-        OslerError: as `gather_labelled` and `fit_calibration`; `patch-invalid` or `patch-expired`.
+        OslerError: as `gather_labelled` and `fit_calibration`; `patch-invalid` or `patch-expired`; as `osler.audit.record`, and
+            nothing is put in force then.
     """
     used = patch or (explainer.active_patch(site) if patched else None)
     if used is not None:
         used.require_of(explainer.pipeline, on=created)
     labelled = gather_labelled(explainer, site, label=label, patch=used, chosen=chosen, support=support)
     fitted = fit_calibration(
-        explainer.pipeline, site, labelled, patch=used, label=label, created=created, expires=expires, **settings
+        explainer.pipeline,
+        site,
+        labelled,
+        patch=used,
+        label=label,
+        created=created,
+        expires=expires,
+        author=author,
+        **settings,
     )
+    audit.record(explainer.workspace, actor=fitted.author, action=MADE, subject=fitted.id, details=_details(fitted))
     active = CalibrationStore(explainer.workspace.calibrations).activate(fitted, created)
     if track:
         _log(explainer, active)
     return active
+
+
+def revoke(workspace: Workspace, one: SiteCalibration, *, on: str, actor: str, note: str = "") -> SiteCalibration:
+    """Take a calibration out of force, with an entry in the audit log; it is kept.
+
+    Raises:
+        OslerError: as `osler.audit.record`, and nothing is done then.
+    """
+    audit.record(workspace, actor=actor, action=REVOKED, subject=one.id, details=_details(one, note))
+    return CalibrationStore(workspace.calibrations).revoke(one, on, note)
+
+
+def _details(one: SiteCalibration, note: str = "") -> dict[str, str]:
+    return {"site": one.site, "model": one.model[:12], "patch": one.patch or "", "note": note}
 
 
 def _log(explainer: StudyExplainer, one: SiteCalibration) -> None:

@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", default="finding", help="name of the archive's label (default: finding)")
     parser.add_argument("--studies", type=Path, metavar="CSV", help="take these labelled studies, not all of the site")
     parser.add_argument("--support", type=Path, metavar="CSV", help="the studies that the patch was fitted on")
-    parser.add_argument("--author", default="", help="who calibrates, for the record")
+    parser.add_argument(
+        "--author", metavar="NAME", help="who decides, for record and audit log (default: your account)"
+    )
     parser.add_argument("--date", type=date.fromisoformat, help="ISO date that it bears (default: today)")
     parser.add_argument("--no-track", action="store_true", help="do not log to the tracker")
     other = parser.add_mutually_exclusive_group()
@@ -48,23 +50,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> CommandResult:
     """Calibrate, list or revoke."""
+    from osler.calibrate.service import revoke
     from osler.calibrate.store import CalibrationStore
     from osler.calibrate.words import headline
+    from osler.cli.people import account
     from osler.workspace import Workspace
 
     workspace = Workspace.open(arguments.workspace)
     store = CalibrationStore(workspace.calibrations)
     if arguments.list:
-        held = store.all()
-        lines = [headline(one) for one in held] or ["The workspace has no calibration."]
-        return CommandResult({"calibrations": [_record(one) for one in held]}, lines)
+        every = store.all()
+        lines = [headline(one) for one in every] or ["The workspace has no calibration."]
+        return CommandResult({"calibrations": [_record(one) for one in every]}, lines)
     today = arguments.date or date.today()
     if arguments.revoke:
-        return _shown(store.revoke(store.get(arguments.revoke), today.isoformat(), arguments.note))
-    return _shown(_calibrate(arguments, today))
+        held, on = store.get(arguments.revoke), today.isoformat()
+        actor = arguments.author or account()
+        return _shown(revoke(workspace, held, on=on, actor=actor, note=arguments.note))
+    return _shown(_calibrate(arguments, today, arguments.author or account()))
 
 
-def _calibrate(arguments: argparse.Namespace, today: date) -> SiteCalibration:
+def _calibrate(arguments: argparse.Namespace, today: date, author: str) -> SiteCalibration:
     from osler.adapt.support import read_support
     from osler.calibrate.service import calibrate
     from osler.explain.service import StudyExplainer
@@ -86,7 +92,7 @@ def _calibrate(arguments: argparse.Namespace, today: date) -> SiteCalibration:
         coverage=arguments.coverage,
         sensitivity=arguments.sensitivity,
         method=arguments.sets,
-        author=arguments.author,
+        author=author,
         created=today.isoformat(),
         expires=(arguments.expires or today + timedelta(days=DAYS)).isoformat(),
         track=not arguments.no_track,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from scipy.special import softmax
 
+from osler import audit
 from osler.adapt.changes import ConceptDelta
 from osler.adapt.patch import SitePatch, support_digest
 from osler.adapt.support_store import SupportStore
@@ -107,6 +108,10 @@ def test_an_expired_or_foreign_calibration_is_said_and_not_used(
     assert explainer.explain(uids[0], patched=False).calibrated_here
     answer(ward, "calibrate", "--revoke", one["id"], "--note", "a test", capsys=capsys)
     assert not explainer.explain(uids[0], patched=False).calibrated_here
+    noted = [entry for entry in audit.entries(ward) if entry.subject == one["id"]]
+    assert [entry.action for entry in noted][-2:] == ["calibration.make", "calibration.revoke"]
+    assert noted[-1].details["note"] == "a test"
+    assert audit.verify(ward).fault is None
     held = answer(ward, "calibrate", "--list", capsys=capsys)["calibrations"]
     assert [entry["status"] for entry in held] == ["revoked", "revoked"]
 
