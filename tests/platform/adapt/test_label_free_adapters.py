@@ -120,6 +120,23 @@ def test_a_correction_that_the_model_cannot_make_is_refused(knowing: World):
     assert caught.value.code is Code.SUPPORT_INSUFFICIENT
 
 
+def test_images_and_probabilities_are_asked_for_where_they_are_needed(knowing: World):
+    rng = np.random.default_rng(0)
+    logits, _ = site(knowing, rng, (10, 10, 10))
+    images = [rng.uniform(size=(8, 8)) for _ in range(30)]
+    looks = FittedCorrection.at_source("image_moments", images)
+    shares = FittedCorrection("prior_shift", {"prior": knowing.pipeline.source.class_prior})
+    pipeline = replace(knowing.pipeline, references=(looks, shares))
+    patch = parse_adapter("image_moments").fit(pipeline, replace(seen(logits), images=images), created=DATE)
+    assert patch.corrections[0].studies == 30
+    for support, options in ((seen(logits), {}), (replace(seen(logits), images=images), {"guarded": True})):
+        with pytest.raises(OslerError) as caught:  # no images; no encoder to see what becomes of them
+            parse_adapter("image_moments", options).fit(pipeline, support, created=DATE)
+        assert caught.value.code is Code.PART_MISSING
+    with pytest.raises(OslerError, match="corrects probabilities"):
+        SiteCorrectionAdapter("prior_shift").fit(pipeline, seen(logits), created=DATE)
+
+
 @pytest.mark.parametrize("name", ["site_correction", "prior_shift"])
 def test_what_the_model_does_itself_is_not_done_twice(knowing: World, name: str):
     logits, _ = site(knowing, np.random.default_rng(1), (50, 5, 5))
