@@ -51,7 +51,8 @@ class Roll:
         read = dict(self._features)
         sites = sorted({self._sites[uid] for uid in read})
         patches = {site: self._explainer.active_patch(site) for site in sites}
-        state = (len(read), tuple(patch and patch.id for patch in patches.values()))
+        own = [self._explainer.calibration_at(site, patch)[0] for site, patch in patches.items()]
+        state = (len(read), tuple(one and one.id for one in (*patches.values(), *own)))
         if self._held[0] != state:
             found: dict[str, Finding] = {}
             for site, patch in patches.items():
@@ -65,7 +66,8 @@ class Roll:
         pipeline = self._explainer.pipeline
         features = Features(np.concatenate([one.pooled for one in read.values()]))
         logits = pipeline.predict_features(features, site=site, patch=patch).logits
+        own = self._explainer.calibration_at(site, patch)[0]
+        calibration = pipeline.calibration if own is None else own.calibration
         return {
-            uid: rank_findings(row, pipeline.classes, pipeline.calibration)[0]
-            for uid, row in zip(read, logits, strict=True)
+            uid: rank_findings(row, pipeline.classes, calibration)[0] for uid, row in zip(read, logits, strict=True)
         }

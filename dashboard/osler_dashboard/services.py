@@ -175,13 +175,18 @@ def explain(study: StudyRecord, corrections: Mapping[str, bool] | None = None) -
     """
     held = explainer()
     values = {concept: float(present) for concept, present in (corrections or {}).items()}
+    patch = held.active_patch(study.site)
+    moves_images = patch is not None and any(one.stage == "image" for one in patch.corrections)
+    calibration, warnings = held.calibration_at(study.site, patch)
     return contrast.explain(
         held.pipeline,
-        features(study.uid),
+        held.features(study, patch) if moves_images else features(study.uid),
         study=study.uid,
         site=study.site,
-        patch=held.active_patch(study.site),
+        patch=patch,
         corrections=values or None,
+        calibration=calibration,
+        warnings=warnings,
     )
 
 
