@@ -32,12 +32,14 @@ class Labelled:
         y: Class indices (n,).
         study_uids: Pseudonymous study UIDs.
         set_aside: Studies that were left aside since their patients are in the support of the patch.
+        label: Name of the archive's label that holds the class.
     """
 
     logits: Array
     y: NDArray[np.intp]
     study_uids: tuple[str, ...]
     set_aside: int = 0
+    label: str = ""
 
 
 def fit_calibration(
@@ -48,7 +50,6 @@ def fit_calibration(
     created: str,
     expires: str,
     patch: SitePatch | None = None,
-    label: str = "finding",
     coverage: float = COVERAGE,
     sensitivity: float | None = SENSITIVITY,
     method: str | None = None,
@@ -63,7 +64,6 @@ def fit_calibration(
         created: ISO date that the calibration will bear.
         expires: ISO date of its last day.
         patch: The patch in force, under which the logits were made.
-        label: Name of the archive's label that holds the class.
         coverage: Share of studies whose class is to be in their set.
         sensitivity: Share of a class that its operating point is to call; None sets no points.
         method: See `osler.calibrate.conformal.fit_sets`.
@@ -88,7 +88,7 @@ def fit_calibration(
         model=pipeline.digest,
         bank=pipeline.bank.digest,
         patch=None if patch is None or patch.changes_nothing else patch.id,
-        label=label,
+        label=labelled.label,
         temperature=temperature,
         created=created,
         expires=expires,

@@ -24,7 +24,7 @@ def calibrate(
     explainer: StudyExplainer,
     site: str,
     *,
-    label: str,
+    label: str | None = None,
     created: str,
     expires: str,
     patch: SitePatch | None = None,
@@ -40,7 +40,7 @@ def calibrate(
     Args:
         explainer: Model and archive.
         site: The site.
-        label: Name of the archive's label that holds the class.
+        label: Name of the archive's label that holds the class; by default the one whose values are classes.
         created: ISO date that it bears.
         expires: ISO date of its last day.
         patch: The patch that it will hold under, instead of the one in force.
@@ -64,7 +64,6 @@ def calibrate(
         site,
         labelled,
         patch=used,
-        label=label,
         created=created,
         expires=expires,
         author=author,

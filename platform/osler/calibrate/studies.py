@@ -10,6 +10,8 @@ import numpy as np
 from osler.adapt.patch import SitePatch, support_digest
 from osler.adapt.support_store import SupportStore
 from osler.archive import StudyRecord
+from osler.archive.label_column import choose_column, class_of
+from osler.bottleneck.records import Array
 from osler.calibrate.fit import Labelled
 from osler.explain.service import StudyExplainer
 from osler_contracts.codes import Code
@@ -20,7 +22,7 @@ def gather_labelled(
     explainer: StudyExplainer,
     site: str,
     *,
-    label: str,
+    label: str | None = None,
     patch: SitePatch | None = None,
     chosen: Mapping[str, str] | None = None,
     support: Collection[str] | None = None,
@@ -30,13 +32,14 @@ def gather_labelled(
     Args:
         explainer: Model and archive.
         site: The site.
-        label: Name of the archive's label that holds the class.
+        label: Name of the archive's label that holds the class; by default the one whose values are classes.
         patch: The patch in force.
         chosen: Label by study, where not all labelled studies of the archive are to be taken.
         support: UIDs of the studies that the patch was fitted on, where the workspace does not hold them.
 
     Raises:
-        OslerError: `usage` where the support of the patch is not known; `patient-overlap` where a chosen study is of one of its
+        OslerError: `nothing-eligible` where the site has no label that holds the class; `usage` where the support of the patch is
+            not known; `patient-overlap` where a chosen study is of one of its
             patients; `table-invalid` for a study of another site or a label that is no class.
     """
     pipeline = explainer.pipeline
@@ -47,7 +50,7 @@ def gather_labelled(
             "Name another site with --site.",
         )
     taken = _patients(explainer, support_of(explainer, patch, support))
-    labels = _labels(explainer, site, label) if chosen is None else dict(chosen)
+    column, labels = _labels(explainer, site, label) if chosen is None else (label or "", dict(chosen))
     studies = [explainer.archive.study(uid) for uid in labels]
     _require_of(studies, labels, site, pipeline.classes)
     overlapping = [study for study in studies if study.patient in taken]
@@ -58,16 +61,34 @@ def gather_labelled(
             "Leave them out: a patch looks better on its own patients than on others.",
         )
     free = _one_a_patient([study for study in studies if study.patient not in taken])
-    at_site = replace(pipeline, patches={})
-    logits = [
-        at_site.predict_features(explainer.features(one, patch), site=site, patch=patch).logits[0] for one in free
-    ]
     return Labelled(
-        logits=np.array(logits).reshape(len(free), len(pipeline.classes)),
+        logits=_logits(explainer, site, free, patch),
         y=np.array([pipeline.classes.index(labels[one.uid]) for one in free], np.intp),
         study_uids=tuple(one.uid for one in free),
         set_aside=len(overlapping),
+        label=column,
     )
+
+
+def _logits(explainer: StudyExplainer, site: str, studies: list[StudyRecord], patch: SitePatch | None) -> Array:
+    """Return the logits (n, K) of studies of a site under its patch."""
+    pipeline = replace(explainer.pipeline, patches={})
+    if not studies:
+        return np.zeros((0, len(pipeline.classes)))
+    if patch is not None and any(one.stage == "image" for one in patch.corrections):
+        rows = [pipeline.predict_features(explainer.features(one, patch), site=site, patch=patch) for one in studies]
+        return np.concatenate([row.logits for row in rows])
+    held, features = explainer.site_features(site)
+    place = {study.uid: row for row, study in enumerate(held)}
+    missing = [study.uid for study in studies if study.uid not in place]
+    if missing:
+        raise OslerError(
+            Code.NOTHING_ELIGIBLE,
+            f"{len(missing)} of {len(studies)} labelled studies have no image that this model reads.",
+            f"Leave them out, such as {missing[0]}.",
+        )
+    chosen = features.rows(np.array([place[study.uid] for study in studies], np.intp))
+    return pipeline.predict_features(chosen, site=site, patch=patch).logits
 
 
 def support_of(
@@ -104,14 +125,13 @@ def _patients(explainer: StudyExplainer, uids: Collection[str]) -> frozenset[str
     return frozenset(study.patient for study in explainer.archive.studies() if study.uid in own)
 
 
-def _labels(explainer: StudyExplainer, site: str, label: str) -> dict[str, str]:
-    classes = explainer.pipeline.classes
-    archive = explainer.archive
-    return {
-        study.uid: study.labels[label]
-        for study in archive.studies(site)
-        if study.labels.get(label) in classes and archive.image(study) is not None
-    }
+def _labels(explainer: StudyExplainer, site: str, label: str | None) -> tuple[str, dict[str, str]]:
+    """Return the label that holds the class, and the class of each study that has one and an image that models read."""
+    archive, classes = explainer.archive, explainer.pipeline.classes
+    studies = archive.studies(site)
+    column = choose_column(studies, classes, {}, label)
+    found = {study.uid: class_of(study.labels.get(column), classes, {}) for study in studies if archive.image(study)}
+    return column, {uid: classes[k] for uid, k in found.items() if k >= 0}
 
 
 def _one_a_patient(studies: list[StudyRecord]) -> list[StudyRecord]:

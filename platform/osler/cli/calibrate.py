@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--expires", type=date.fromisoformat, metavar="DATE", help=f"last day (default: {DAYS} days on)"
     )
-    parser.add_argument("--label", default="finding", help="name of the archive's label (default: finding)")
+    parser.add_argument("--label", metavar="COLUMN", help="label that holds the class (default: found by its values)")
     parser.add_argument("--studies", type=Path, metavar="CSV", help="take these labelled studies, not all of the site")
     parser.add_argument("--support", type=Path, metavar="CSV", help="the studies that the patch was fitted on")
     parser.add_argument(

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--site", required=True, help="name of the site")
     parser.add_argument("--model", required=True, metavar="NAME", help="a model of the workspace")
     parser.add_argument("--count", type=int, default=12, metavar="K", help="how many to list (default: 12)")
-    parser.add_argument("--label", default="finding", help="name of the archive's label (default: finding)")
+    parser.add_argument("--label", metavar="COLUMN", help="label that holds the class (default: found by its values)")
     parser.add_argument("--no-patch", action="store_true", help="leave the patch in force aside")
     add_workspace(parser)
 

@@ -6,9 +6,11 @@ import json
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from osler.adapt.patch import SitePatch
 from osler.adapt.support_store import SupportStore
+from osler.archive.label_column import choose_column, class_of
 from osler.drift.store import site_folder
 from osler.explain.service import StudyExplainer
 from osler.files import write_atomically
@@ -42,7 +44,7 @@ class Suggestion:
 
 
 def suggest_studies(
-    explainer: StudyExplainer, site: str, count: int, *, label: str = "finding", patch: SitePatch | None = None
+    explainer: StudyExplainer, site: str, count: int, *, label: str | None = None, patch: SitePatch | None = None
 ) -> tuple[Suggestion, ...]:
     """Return the studies of a site to label next, one a patient, and keep the list.
 
@@ -52,7 +54,7 @@ def suggest_studies(
         explainer: Model and archive.
         site: The site.
         count: How many.
-        label: Name of the archive's label that holds the class.
+        label: Name of the archive's label that holds the class; by default the one whose values are classes, if any.
         patch: The patch in force.
 
     Raises:
@@ -64,18 +66,14 @@ def suggest_studies(
     stream = stream.rows(slice(max(len(stream) - POOL, 0), None))
     classes = explainer.pipeline.classes
     predicted = stream.logits.argmax(axis=1)
-    known = _known(explainer, stream, label, patch)
-    if all(one is not None for one in known):
+    labels = _known(explainer, stream, label, patch, predicted)
+    if all(one is not None for one in labels):
         raise OslerError(
             Code.NOTHING_ELIGIBLE,
-            f"Site {site!r} has no patient without a label {label!r}.",
+            f"Site {site!r} has no patient without a label.",
             "Ingest more studies, or adapt with those that it has.",
         )
     p = np.sort(explainer.pipeline.calibration.probabilities(stream.logits), axis=1)
-    labels = [
-        None if one is None else classes.index(one) if one in classes else int(k)
-        for one, k in zip(known, predicted, strict=True)
-    ]
     found = suggest(stream.values, predicted, count, labels=labels)
     listed = tuple(_told(one, stream, classes[predicted[one.row]], p[one.row, -1], p[one.row, -2]) for one in found)
     path = site_folder(explainer.workspace.drift, site) / f"suggested-{explainer.model}.json"
@@ -83,16 +81,27 @@ def suggest_studies(
     return listed
 
 
-def _known(explainer: StudyExplainer, stream: Stream, label: str, patch: SitePatch | None) -> list[str | None]:
-    """Return the label of each study's patient; an empty one for a patient in the patch's support whose label is elsewhere."""
+def _known(
+    explainer: StudyExplainer, stream: Stream, label: str | None, patch: SitePatch | None, predicted: NDArray[np.intp]
+) -> list[int | None]:
+    """Return the class of each study's patient where it has a label, what is predicted where it was in the patch's support."""
     support = set(SupportStore(explainer.workspace.patches).of(patch.support) or ()) if patch is not None else set()
-    held: dict[str, str] = {}
-    for study in explainer.archive.studies(stream.studies[0].site if stream.studies else ""):
-        if study.labels.get(label):
-            held[study.patient] = study.labels[label]
-        elif study.uid in support:
-            held.setdefault(study.patient, "")
-    return [held.get(study.patient) for study in stream.studies]
+    classes = explainer.pipeline.classes
+    studies = explainer.archive.studies(stream.studies[0].site if stream.studies else "")
+    try:
+        column = choose_column(studies, classes, {}, label)
+    except OslerError:  # nothing is labelled yet
+        column = label or ""
+    held: dict[str, int] = {}
+    for study in studies:
+        k = class_of(study.labels.get(column), classes, {})
+        if k >= 0:
+            held[study.patient] = k
+    supported = {study.patient for study in studies if study.uid in support}
+    return [
+        held.get(study.patient, int(k) if study.patient in supported else None)
+        for study, k in zip(stream.studies, predicted, strict=True)
+    ]
 
 
 def _told(one: Choice, stream: Stream, predicted: str, first: float, second: float) -> Suggestion:

@@ -65,6 +65,7 @@ def test_a_calibration_is_what_explanations_then_speak_by(
     assert "osler calibrate" in plain.abstains_because
     one = answer(ward, *CALIBRATE, "--author", "Grace", capsys=capsys)["calibration"]
     assert (sum(one["studies"].values()), one["author"], one["sets"]["coverage"]) == (26, "Grace", 0.9)  # one a patient
+    assert one["label"] == "finding"
     told = explainer.explain(uid)
     logits = [finding.logit for finding in told.findings]
     assert [finding.logit for finding in plain.findings] == logits
@@ -159,11 +160,11 @@ def test_what_cannot_be_calibrated_is_refused(
 ):
     assert refusal(ward, "calibrate", "--site", "c", capsys=capsys)["code"] == "usage"
     nowhere = refusal(ward, "calibrate", "--site", "d", "--model", "random", capsys=capsys)
-    assert (nowhere["code"], "0 studies" in nowhere["message"]) == ("support-insufficient", True)
+    assert nowhere["code"] == "nothing-eligible"
     assert (
         refusal(ward, "calibrate", "--site", "a", "--model", "random", capsys=capsys)["code"] == "support-insufficient"
     )
-    assert refusal(ward, *CALIBRATE, "--label", "stage", capsys=capsys)["code"] == "support-insufficient"
+    assert refusal(ward, *CALIBRATE, "--label", "stage", capsys=capsys)["code"] == "nothing-eligible"
     few = answer(ward, *CALIBRATE, "--coverage", "0.99", capsys=capsys)["calibration"]
     assert few["sets"] is None
     assert "Label 99 at least" in few["without_sets"]
