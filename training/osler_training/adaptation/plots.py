@@ -41,6 +41,7 @@ def gains(rows: Sequence[Row], shots: Sequence[int], against: str) -> str:
         axis.axhline(0, color="#333333", lw=0.9)
         axis.set_title(panel, fontsize=9)
         axis.set_xticks(range(len(shots)), [str(n) for n in shots])
+        axis.tick_params(labelbottom=True)
         axis.grid(axis="y", alpha=0.3)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
