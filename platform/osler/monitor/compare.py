@@ -131,6 +131,7 @@ def _move(
         by_mix=float(mix_shift(start)[c]) / scale if scale > 1e-9 else 0.0,
         before=float(values.mean()),
         after=float(later.mean()),
+        spread=float(later.std(ddof=1)) / scale if scale > 1e-9 and len(later) > 1 else 1.0,
         psi=figures.psi,
         psi_interval=figures.psi_interval,
         p=float(p[0]),

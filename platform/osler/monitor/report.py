@@ -25,6 +25,7 @@ class ConceptMove:
         by_mix: How much of that the estimated change in the mix of classes over the same arrivals would bring by itself.
         before: Mean in the reference.
         after: Mean among the arrivals that `effect` is of.
+        spread: Standard deviation of the same arrivals over that of the reference; 1 where the reference does not vary.
         psi: Population stability index.
         psi_interval: 95% interval of the true one.
         p: Chance of such evidence at any time where nothing moved.
@@ -40,6 +41,7 @@ class ConceptMove:
     by_mix: float
     before: float
     after: float
+    spread: float
     psi: float
     psi_interval: tuple[float, float]
     p: float

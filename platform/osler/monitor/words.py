@@ -10,6 +10,8 @@ from osler_contracts.drift.words import told_p, told_since
 
 # Shares of classes are told where one of them changed by this much.
 TOLD = 0.05
+# A spread is told from this factor on, up or down.
+WIDER = 1.25
 
 
 def told_move(one: ConceptMove) -> str:
@@ -17,6 +19,8 @@ def told_move(one: ConceptMove) -> str:
     e = one.effect
     way = "higher" if e.value > 0 else "lower"
     parts = [f"{one.name}: {abs(e.value):.2f} standard deviations {way} (95% {e.low:+.2f} to {e.high:+.2f})"]
+    if not 1 / WIDER <= one.spread <= WIDER:
+        parts.append(f"spread {one.spread:.2f} times that of the reference")
     parts.append(told_p(one.p_adjusted))
     if abs(one.by_mix) >= 0.01:
         parts.append(f"a change in the mix of classes alone would bring {one.by_mix:+.2f}")

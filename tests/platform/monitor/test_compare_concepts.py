@@ -10,6 +10,7 @@ from osler.monitor.compare import Concepts, compare_concepts, detectable, eviden
 from osler.monitor.effect import glass_delta
 from osler.monitor.mix import estimate_mix
 from osler.monitor.wealth import holm
+from osler.monitor.words import told_move
 from osler_contracts.drift.report import Verdict
 
 
@@ -96,6 +97,17 @@ def test_the_interval_of_the_effect_covers():
         one = glass_delta(rng.normal(size=80), 0.7 + 1.5 * rng.normal(size=50))
         held.append(one.low <= 0.7 <= one.high)
     assert np.mean(held) == pytest.approx(0.95, abs=0.025)
+
+
+def test_a_change_of_spread_alone_is_found_and_said():
+    rng = np.random.default_rng(10)
+    stream = rng.normal(size=(150, 3)) * np.array([1.0, 0.35, 1.0])
+    found = compare_concepts(concepts(rng.normal(size=(300, 3))), concepts(stream))
+    assert [one.id for one in found if one.verdict is Verdict.MOVED] == ["concept_1"]
+    assert found[0].spread == pytest.approx(0.35, abs=0.08)
+    assert "spread 0.3" in told_move(found[0])
+    assert abs(found[0].effect.value) < 0.3
+    assert "spread" not in told_move(found[1])
 
 
 def test_a_change_of_mix_alone_is_told_as_such():
