@@ -78,7 +78,7 @@ def test_a_proposal_is_put_in_force_and_switched_off_later(wizard: Any, demo: An
     assert store.get(before.id).status == "revoked"
     assert "In force" in wizard.words
     assert re.search(r"Holds until \d+ \w+ 20\d\d", wizard.words)
-    assert "How signs weigh in the finding" in wizard.words
+    assert re.search(r"How much it speaks for\s+Before → here", wizard.words)
     done = [(one.actor, one.action) for one in entries(demo.workspace)]
     assert done == [("Ada Lovelace", "patch.fit"), ("Ada Lovelace", "patch.apply")]
     explainer = StudyExplainer(demo.workspace, "fitted")

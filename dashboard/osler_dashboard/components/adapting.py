@@ -8,6 +8,7 @@ from html import escape
 
 import streamlit as st
 
+from osler.adapt.adapters import RECOMMENDED
 from osler.adapt.moved import Moved
 from osler.adapt.proposal import Proposal
 from osler_contracts.errors import OslerError
@@ -49,6 +50,10 @@ def wizard(site: str) -> None:
 
 def _model_name(name: str) -> str:
     return METHODS.get(name, spoken(name))
+
+
+def _adapter_name(name: str) -> str:
+    return f"{spoken(name)} (recommended)" if name == RECOMMENDED else spoken(name)
 
 
 def _step(number: int, title: str) -> None:
@@ -158,9 +163,7 @@ def _ask(site: str, model: str, chosen: Mapping[str, str]) -> None:
         adapter = how.selectbox(
             "How",
             adapt_services.adapters(),
-            format_func=lambda one: (
-                f"{spoken(one)} (recommended)" if one == adapt_services.RECOMMENDED else spoken(one)
-            ),
+            format_func=_adapter_name,
             key="adapt_how",
         )
         sent = go.form_submit_button("Propose a change", type="primary", width="stretch")
