@@ -62,7 +62,7 @@ class Arena:
     test: Cases
     source: Cases
     truth: ConceptTruth | None = None
-    _moved: list[tuple[tuple[SiteCorrection, ...], tuple[ConceptState, ConceptState]]] = field(default_factory=list)
+    _moved: list[tuple[tuple[SiteCorrection, ...], ConceptState]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         plain = tuple(self.pipeline.state(one.features) for one in (self.test, self.source))
@@ -116,7 +116,10 @@ class Arena:
             raise patch_invalid(f"The patch {patch.id} predicts otherwise than it was judged.")
 
     def _corrected(self, patch: SitePatch) -> tuple[ConceptState, ConceptState]:
-        """Return the states after the patch's own preprocessing, remembered: draws share what is measured without labels."""
+        """Return the states after the patch's own preprocessing, remembered: draws share what is measured without labels.
+
+        The source keeps its own: were a correction not confined to its site, the source would be measured anew, and stay.
+        """
         if not patch.corrections:
             return self._states
         if any(one.stage != "feature" for one in patch.corrections):
@@ -125,15 +128,12 @@ class Arena:
                 "The patch changes images, and a bench keeps features alone.",
                 "Name the correction under `preprocessing`.",
             )
-        for corrections, states in self._moved:
+        for corrections, state in self._moved:
             if corrections == patch.corrections:
-                return states
-        first, second = (
-            self.pipeline.scorer.score(patch.apply_features(one.features, self.site), self.pipeline.bank)
-            for one in (self.test, self.source)
-        )
-        self._moved = [*self._moved[-3:], (patch.corrections, (first, second))]
-        return first, second
+                return state, self._states[1]
+        state = self.pipeline.scorer.score(patch.apply_features(self.test.features, self.site), self.pipeline.bank)
+        self._moved = [*self._moved[-3:], (patch.corrections, state)]
+        return state, self._states[1]
 
 
 def counts_of(patch: SitePatch) -> dict[str, Any]:
