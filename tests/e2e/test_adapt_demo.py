@@ -14,6 +14,7 @@ from osler.adapt.store import PatchStore
 from osler.archive import Archive
 from osler.audit import entries
 from osler.explain.service import StudyExplainer
+from osler.tracking import open_tracker
 from osler.workspace import Workspace
 
 SITE, MODEL = "hospital_c", "bottleneck_prior"
@@ -42,6 +43,12 @@ def first_study(workspace: Workspace, site: str) -> str:
     return next(study.uid for study in archive.studies(site) if archive.image(study))
 
 
+def tracked(workspace: Workspace, patch: str) -> list[Any]:
+    client = open_tracker(workspace).client
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    return list(client.search_runs(experiments, filter_string=f"tags.patch = '{patch}'"))
+
+
 def test_three_commands_adapt_the_model(told: Callable[..., dict[str, Any]], workspace: Workspace) -> None:
     here, elsewhere = first_study(workspace, SITE), first_study(workspace, "hospital_a")
     archive = Archive(workspace)
@@ -64,10 +71,7 @@ def test_three_commands_adapt_the_model(told: Callable[..., dict[str, Any]], wor
     assert told("explain", here, "--model", MODEL) == before[here]
     log = [one.action for one in entries(workspace) if one.subject == patch["id"]]
     assert log[-3:] == ["patch.fit", "patch.apply", "patch.revoke"]
-    runs = [
-        path for path in workspace.artifacts.rglob("patch.json") if json.loads(path.read_text())["id"] == patch["id"]
-    ]
-    assert len(runs) == 1
+    assert [run.data.params["model"] for run in tracked(workspace, patch["id"])] == [MODEL]
 
 
 def test_the_recommended_adapter_answers_and_says_what_to_do_next(
