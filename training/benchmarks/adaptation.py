@@ -53,7 +53,7 @@ def bank_of(classes: tuple[str, ...]) -> ConceptBank:
 def world(seed: int = 0) -> tuple[Pipeline, Support, Features, Labels]:
     """Return a model, the support of a site whose features moved, and test studies of the site."""
     rng = np.random.default_rng(seed)
-    means = rng.normal(scale=0.7, size=(CLASSES, CONCEPTS))
+    means = rng.normal(scale=0.25, size=(CLASSES, CONCEPTS))
     vectors = np.linalg.qr(rng.normal(size=(WIDTH, CONCEPTS)))[0].T
     shift, scale = rng.normal(scale=0.6, size=WIDTH) / np.sqrt(WIDTH), 0.7
 
