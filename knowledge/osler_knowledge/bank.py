@@ -23,6 +23,7 @@ __all__ = ["Change", "Citation", "Concept", "ConceptBank", "PriorEvidence"]
 
 FORMAT = "osler-bank/2"
 FORMER = "osler-bank/1"  # without history, codes and figures: read as the same version, with the same digest
+SEAL = "sha256"  # entry of the file that holds the hash of the others
 LARGEST = 64 << 20  # bytes of a bank's file
 
 
@@ -106,8 +107,9 @@ class ConceptBank:
         return self.subset([one.id for one in self.concepts if one.status != "retired"])
 
     def to_json(self) -> str:
-        """Return canonical JSON: the same bank gives the same text."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        """Return canonical JSON with its own hash: the same bank gives the same text."""
+        record = {"format": FORMAT, **asdict(self)}
+        return _text({**record, SEAL: _digest(record)})
 
     @cached_property
     def digest(self) -> str:
@@ -123,8 +125,7 @@ class ConceptBank:
             "findings": self.findings,
             "concepts": [concept.content() for concept in self.concepts],
         }
-        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _digest(content)
 
     def same_content(self, other: ConceptBank) -> bool:
         """Return whether a model could not tell the two apart, whatever their versions."""
@@ -135,12 +136,14 @@ class ConceptBank:
         """Read a bank, of this format or of the former one.
 
         Raises:
-            OslerError: `bank-invalid` where the text is not a bank; the message says where it fails the schema.
+            OslerError: `bank-invalid` where the text is not a bank, the message says where it fails the schema; or where it
+                bears a hash and is not the text that was written with it.
         """
         from osler_knowledge.schema import validated
 
         try:
             record = json.loads(text)
+            _check_seal(record, text)
             written = record.pop("format")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise invalid(f"The text is not a concept bank ({type(error).__name__}).") from error
@@ -158,15 +161,40 @@ class ConceptBank:
 
     @classmethod
     def load(cls, path: Path) -> ConceptBank:
-        """Read the bank at `path`; see `from_json`."""
+        """Read the bank at `path`; see `from_json`. A refusal names the file."""
         try:
             if path.stat().st_size > LARGEST:
                 raise invalid(f"The file {path} has more than {LARGEST >> 20} MB: it is no concept bank.")
-            return cls.from_json(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise invalid(f"There is no bank at {path}.") from error
         except UnicodeDecodeError as error:
             raise invalid(f"The file {path} is not UTF-8 text.") from error
+        try:
+            return cls.from_json(text)
+        except OslerError as error:
+            raise OslerError(error.code, f"{path.name}: {error.message}", error.mend) from error
+
+
+def _text(record: dict[str, Any]) -> str:
+    return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _digest(record: dict[str, Any]) -> str:
+    return hashlib.sha256(_text(record).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _check_seal(record: dict[str, Any], text: str) -> None:
+    """Take the hash off a record that bears one, and refuse it where it is not its own; other programs write none."""
+    seal = record.pop(SEAL, None)
+    if seal is None:
+        return
+    if seal != _digest(record) or _text({**record, SEAL: seal}) != text:
+        raise OslerError(
+            Code.BANK_INVALID,
+            "The bank was changed after it was written: it does not have its hash.",
+            f"Restore it; where you changed it on purpose, take its entry {SEAL!r} out to say so.",
+        )
 
 
 def _brought_up(record: dict[str, Any]) -> dict[str, Any]:

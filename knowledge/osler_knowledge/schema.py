@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from osler_knowledge.bank import FORMAT, ConceptBank
+from osler_knowledge.bank import FORMAT, SEAL, ConceptBank
 from osler_knowledge.concept import invalid
 
 SHIPPED = "bank.schema.json"  # written from `json_schema`, so that other programs can check a bank
@@ -39,6 +39,7 @@ def validated(record: Any) -> ConceptBank:
 def json_schema() -> dict[str, Any]:
     """Return the schema of a bank's file (JSON Schema, draft 2020-12)."""
     schema = _adapter().json_schema()
-    schema["properties"] = {"format": {"const": FORMAT}, **schema["properties"]}
+    seal = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the file without this entry"}
+    schema["properties"] = {"format": {"const": FORMAT}, SEAL: seal, **schema["properties"]}
     schema["required"] = ["format", *schema["required"]]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Osler concept bank", **schema}

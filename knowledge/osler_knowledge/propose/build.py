@@ -24,7 +24,9 @@ from osler_knowledge.tasks import DEFAULT_TASK
 class PriorSource(Protocol):
     """Gives statements beside those that the reader finds in the text, such as the answers of a server."""
 
-    def __call__(self, state: Walk, lexicon: Lexicon) -> Sequence[Statement]: ...
+    def __call__(self, state: Walk, lexicon: Lexicon) -> Sequence[Statement]:
+        """Return statements on what the walk has found so far."""
+        ...
 
 
 @dataclass(frozen=True)

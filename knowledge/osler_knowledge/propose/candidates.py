@@ -73,4 +73,6 @@ class Propose(Protocol):
 
     def __call__(
         self, query: str, snippets: Sequence[Snippet], entries: Sequence[Entry]
-    ) -> tuple[list[Candidate], list[Drop]]: ...
+    ) -> tuple[list[Candidate], list[Drop]]:
+        """Return the candidates of one subject, and what was dropped."""
+        ...

@@ -32,9 +32,11 @@ class Bounded(io.RawIOBase):
         self.by_record = False
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill a buffer as far as the file goes; return the number of bytes."""
         chunk = self._stream.read(min(len(buffer), _STEP))
         buffer[: len(chunk)] = chunk
         self._given += len(chunk)
@@ -54,6 +56,7 @@ class Bounded(io.RawIOBase):
         self._record = 0
 
     def close(self) -> None:
+        """Close the file, and what decompresses it."""
         self._stream.close()
         self._raw.close()
         super().close()
