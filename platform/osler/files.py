@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from osler_contracts.codes import Code
-from osler_contracts.errors import OslerError
+from osler_contracts.errors import OslerError, from_os_error
 
 
 def write_synced(path: Path, content: bytes) -> None:
@@ -41,6 +43,37 @@ def write_atomically(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.part")
     write_synced(part, content)
     move_synced(part, path)
+
+
+def file_stamp(*paths: Path) -> tuple[tuple[int, ...], ...]:
+    """Return something that changes with each change to files, whether they are there or not."""
+    found = (path.stat() if path.exists() else None for path in paths)
+    return tuple((one.st_size, one.st_mtime_ns, one.st_ino) if one else () for one in found)
+
+
+@contextmanager
+def locked_lines(path: Path) -> Iterator[BinaryIO]:
+    """Open a file of lines under a lock: without it, a line being written looks like one that a crash cut off.
+
+    Raises:
+        OslerError: `disk-full` and the like.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(handle, "r+b") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield stream
+    except OSError as error:
+        raise from_os_error(error) from error
+
+
+def append_line(stream: BinaryIO, record: Mapping[str, Any]) -> None:
+    """Append a record as a line of JSON, on disk when this returns; a line that a crash cut off is closed first."""
+    size = stream.seek(0, os.SEEK_END)
+    torn = size > 0 and os.pread(stream.fileno(), 1, size - 1) != b"\n"
+    stream.write((b"\n" if torn else b"") + json.dumps(record, sort_keys=True).encode() + b"\n")
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A thin port to MLflow, which is imported only when a tracker is opened.
 
-Runs go to an explicit address, artifacts to an explicit place; nothing is logged by itself and nothing leaves the machine.
+Runs go to an explicit address, artifacts to an explicit place: both in the workspace, or on the server that OSLER_TRACKING_URI
+names, which serves its artifacts itself. Nothing is logged by itself, and nothing goes anywhere else.
 """
 
 from __future__ import annotations
@@ -9,13 +10,18 @@ import json
 import logging
 import math
 import os
+import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from osler.workspace import Workspace
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
 
 # Before MLflow is imported: no telemetry, and no artifact of a run is ever unpickled.
 _ENVIRONMENT = {
@@ -24,6 +30,11 @@ _ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
 }
 _PARAMS_A_CALL = 100
+VARIABLE = "OSLER_TRACKING_URI"
+SERVER_FOLDER = "tracked-artifacts"  # below the workspace's cache
+RENEWED_S = 60
+# A server that does not answer is told within seconds, and not after MLflow's own minutes; whoever sets them is obeyed.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,7 @@ class Tracker:
     """An open experiment tracker; see `open_tracker`."""
 
     client: Any
-    artifacts: Path
+    artifacts: Path | None
 
     @contextmanager
     def run(self, experiment: str, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Run]:
@@ -83,19 +94,108 @@ class Tracker:
         found = self.client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
+        if self.artifacts is None:  # the server keeps them
+            return str(self.client.create_experiment(name))
         # The place of artifacts is fixed when an experiment is made, so it is named here and never left to a default.
         return str(self.client.create_experiment(name, artifact_location=(self.artifacts / name).as_uri()))
 
 
+def server_of_tracker() -> str | None:
+    """Return the address of the tracking server that the environment names, None where runs stay in the workspace.
+
+    Raises:
+        OslerError: `usage` where it is none, or holds a password.
+    """
+    text = os.environ.get(VARIABLE, "").strip().rstrip("/")
+    if not text:
+        return None
+    try:
+        url = urlsplit(text)
+        usable = (
+            url.scheme in ("http", "https") and bool(url.hostname) and url.username is None and url.password is None
+        )
+    except ValueError:
+        usable = False
+    if not usable:
+        raise OslerError(
+            Code.USAGE,
+            f"{VARIABLE} is not an address such as https://mlflow.hospital.example, without a name and a password.",
+            "Give those as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
+        )
+    return text
+
+
 def open_tracker(workspace: Workspace) -> Tracker:
-    """Open the tracker of a workspace; the first time its database is made, which takes some seconds."""
+    """Open the tracker of a workspace; the first time its database is made, which takes some seconds.
+
+    Raises:
+        OslerError: `usage`; `server-unreachable` or `server-refused` where a server does not answer, or not us.
+    """
+    server = server_of_tracker()
     for name, value in _ENVIRONMENT.items():
         os.environ[name] = value
     for noisy in ("alembic", "mlflow.store.db.utils"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     from mlflow.tracking import MlflowClient
 
-    return Tracker(MlflowClient(tracking_uri=workspace.tracking_uri), workspace.artifacts)
+    if server is None:
+        return Tracker(MlflowClient(tracking_uri=workspace.tracking_uri), workspace.artifacts)
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
+    client = MlflowClient(tracking_uri=server)
+    _ask(client, server)
+    return Tracker(client, None)
+
+
+def _ask(client: Any, server: str) -> None:
+    """Ask the server something, so that a fault is told before the work whose result it would keep."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.search_experiments(max_results=1)
+    except MlflowException as error:
+        if any(status in error.message for status in ("error code 401", "error code 403")):
+            raise OslerError(
+                Code.SERVER_REFUSED,
+                f"The tracking server at {server} refuses this login.",
+                "Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
+            ) from None
+        raise OslerError(
+            Code.SERVER_UNREACHABLE,
+            f"The tracking server at {server} does not answer.",
+            f"Start it, or unset {VARIABLE}: runs are kept in the workspace then.",
+        ) from None
+
+
+def was_tracked(workspace: Workspace) -> bool:
+    """Return whether there is a tracker to look into; looking makes none."""
+    return server_of_tracker() is not None or (workspace.root / "mlflow.db").is_file()
+
+
+def tracker_stamp(workspace: Workspace) -> tuple[object, ...]:
+    """Return something that changes once something was tracked; of a server, that changes each minute."""
+    if (server := server_of_tracker()) is not None:
+        return server, int(time.monotonic() // RENEWED_S)
+    return tuple(path.stat().st_mtime_ns for path in sorted(workspace.root.glob("mlflow.db*")))
+
+
+def run_artifacts(workspace: Workspace, experiment: str, run: str) -> Path:
+    """Return the folder of a run's artifacts; a workspace may have moved since the tracker noted its address.
+
+    Those of a server are fetched into the workspace's cache, once.
+    """
+    if server_of_tracker() is None:
+        return workspace.artifacts / experiment / run / "artifacts"
+    folder = workspace.cache / SERVER_FOLDER / run
+    if not folder.is_dir():
+        part = folder.with_name(f".{run}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        client = open_tracker(workspace).client
+        for item in client.list_artifacts(run):
+            client.download_artifacts(run, item.path, str(part))
+        part.replace(folder)
+    return folder
 
 
 def flatten(values: Mapping[str, Any] | Sequence[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

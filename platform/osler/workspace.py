@@ -8,7 +8,7 @@ from pathlib import Path
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
-MARKER = "osler-workspace"
+MARKER, FORM = "osler-workspace", 1  # the form of the folder stands in the marker
 FOLDERS = (
     "archive",
     "quarantine",
@@ -20,6 +20,7 @@ FOLDERS = (
     "drift",
     "cache",
     "artifacts",
+    "reports",
 )
 
 
@@ -38,7 +39,8 @@ class Workspace:
             create: Make it where nothing, or an empty folder, is there.
 
         Raises:
-            OslerError: `workspace-invalid` where the folder is missing or is something else.
+            OslerError: `workspace-invalid` where the folder is missing or is something else; `record-newer` where a later
+                version of Osler laid it out.
         """
         root = root.resolve()
         if not (root / MARKER).is_file():
@@ -55,7 +57,8 @@ class Workspace:
                     "Name an empty or a new folder with --workspace.",
                 )
             root.mkdir(parents=True, exist_ok=True)
-            (root / MARKER).write_text("1\n", encoding="utf-8")
+            (root / MARKER).write_text(f"{FORM}\n", encoding="utf-8")
+        _check_form(root / MARKER)
         for name in FOLDERS:
             (root / name).mkdir(exist_ok=True)
         return cls(root)
@@ -116,6 +119,11 @@ class Workspace:
         return self.root / "artifacts"
 
     @property
+    def reports(self) -> Path:
+        """Reports that went out, under pseudonyms, and the journal of them."""
+        return self.root / "reports"
+
+    @property
     def tracking_uri(self) -> str:
         """Address of the embedded tracker."""
         return f"sqlite:///{self.root / 'mlflow.db'}"
@@ -124,3 +132,13 @@ class Workspace:
     def summary(self) -> Path:
         """The summary that the demonstration leaves."""
         return self.root / "summary.json"
+
+
+def _check_form(marker: Path) -> None:
+    found = marker.read_text(encoding="utf-8", errors="replace").strip()
+    if found.isdecimal() and int(found) > FORM:
+        raise OslerError(
+            Code.RECORD_NEWER,
+            f"The workspace has form {found}, and this version of Osler knows forms up to {FORM}.",
+            "Install the version of Osler that wrote it, or a later one; or restore the copy from before the upgrade.",
+        )

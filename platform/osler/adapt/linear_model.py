@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from osler.adapt.adapter import concept_values
-from osler.adapt.guards import Change, Guard, LeaveOneShotOut, check_support, source_guard
+from osler.adapt.guards import Change, Guard, LeaveOneShotOut, source_guard
 from osler.adapt.new_head import source_head
-from osler.adapt.tti_steps import Labels
 from osler.bottleneck.pipeline import Pipeline
-from osler.bottleneck.records import Array, Support
+from osler.bottleneck.records import Array
 from osler.bottleneck.source import SourceReference
 
 
@@ -74,18 +72,3 @@ class LinearModel:
         """Return the guards of M2: the margin on shots left out, and the source if nothing were gated."""
         held = self.source
         return left_out.guard(self.logits), source_guard(self.logits, held.values, held.y, change, tolerance)
-
-
-def ordered_shots(pipeline: Pipeline, support: Support, min_shots: int) -> tuple[Array, Labels]:
-    """Return concept values (n, C) and labels (n,) of the shots, in an order of their own.
-
-    Sums, and who is left out with whom, must depend neither on the order in which studies came nor on that of the bank.
-
-    Raises:
-        OslerError: `support-insufficient`.
-    """
-    y = check_support(support, pipeline.classes, min_shots)
-    values = concept_values(pipeline, support)
-    by_id = values[:, np.argsort(np.array(pipeline.bank.ids))]
-    order = np.lexsort((*by_id.T, y))
-    return values[order], y[order]

@@ -23,7 +23,7 @@ class Moved:
         source: Its mean over held-out studies of the source.
         site: Its mean over studies of the site, whatever their class.
         shift: The difference in standard deviations of the source.
-        beyond_chance: Whether the two distributions differ: two-sample Kolmogorov-Smirnov, Benjamini-Hochberg at `LEVEL`.
+        beyond_chance: Whether the two distributions differ: two-sample Kolmogorov-Smirnov, Benjamini-Hochberg at the level asked for.
     """
 
     id: str
@@ -34,7 +34,7 @@ class Moved:
     beyond_chance: bool
 
 
-def moved(pipeline: Pipeline, values: Array) -> tuple[Moved, ...]:
+def moved(pipeline: Pipeline, values: Array, level: float = LEVEL) -> tuple[Moved, ...]:
     """Return how far each concept went, the farthest first.
 
     Another mix of classes moves concepts too: nothing here says why one moved.
@@ -42,6 +42,7 @@ def moved(pipeline: Pipeline, values: Array) -> tuple[Moved, ...]:
     Args:
         pipeline: The model.
         values: Concept values of the site (n, C) in the bank's order, unpatched and finite.
+        level: Accepted rate of false discoveries over all concepts.
     """
     source = pipeline.source.aligned(pipeline.bank.ids).values
     if not len(values) or not len(source):
@@ -50,7 +51,7 @@ def moved(pipeline: Pipeline, values: Array) -> tuple[Moved, ...]:
     difference = values.mean(axis=0) - source.mean(axis=0)
     shift = difference / np.where(spread < 1e-9, 1.0, spread)
     chance = [ks_2samp(source[:, c], values[:, c]).pvalue for c in range(source.shape[1])]
-    found = false_discovery_control(np.clip(chance, 0.0, 1.0)) < LEVEL
+    found = false_discovery_control(np.clip(chance, 0.0, 1.0)) < level
     rows = [
         Moved(
             one.id,

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from osler.adapt.feature_changes import ProjectionChange, ResidualConcepts
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array, ConceptState, Features, Output
 from osler.files import write_atomically
+from osler.seals import SealError, opened, written
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
-FORMAT = "osler-site-patch/2"
+FORMAT, FORMER = "osler-site-patch/3", "osler-site-patch/2"  # the former has no seal
 STATUSES = ("proposed", "active", "revoked")
 OPTIONAL = ("projection", "residual")  # read features; few patches have them
 
@@ -104,7 +106,7 @@ class SitePatch:
         for day in (self.created, *([self.expires] if self.expires is not None else [])):
             _require_date(day)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Name of the patch: the start of a SHA-256 over all but its status and history."""
         record = {name: value for name, value in self._record().items() if name not in ("status", "history")}
@@ -320,7 +322,7 @@ class SitePatch:
 
     def to_json(self) -> str:
         """Return canonical JSON."""
-        return json.dumps({"format": FORMAT, "id": self.id, **self._record()}, indent=1, sort_keys=True) + "\n"
+        return written({"format": FORMAT, "id": self.id, **self._record()}).decode()
 
     @classmethod
     def from_json(cls, text: str) -> SitePatch:
@@ -330,13 +332,16 @@ class SitePatch:
             OslerError: `patch-invalid` where the text is no patch or was edited after it was made.
         """
         try:
-            record = json.loads(text)
-            form, identity = record.pop("format"), record.pop("id")
+            record = opened(text.encode(), FORMAT, FORMER)
+            record.pop("format")
+            identity = record.pop("id")
             patch = cls(**_typed(record))
+        except SealError as error:
+            raise patch_invalid("The patch was edited after it was made.") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise patch_invalid(f"The text is not a site patch ({type(error).__name__}).") from error
-        if form != FORMAT or patch.id != identity:
-            raise patch_invalid(f"The patch {identity} is of another format or was edited by hand.")
+        if patch.id != identity:
+            raise patch_invalid(f"The patch {identity} was edited by hand.")
         return patch
 
     def save(self, path: Path) -> None:
@@ -348,8 +353,9 @@ class SitePatch:
         """Read the patch at `path`; see `from_json`."""
         try:
             return cls.from_json(path.read_text(encoding="utf-8"))
-        except OslerError as error:
-            raise patch_invalid(f"{path.name}: {error.message}", "Move the file away, or restore it.") from error
+        except (OslerError, UnicodeDecodeError) as error:
+            message = error.message if isinstance(error, OslerError) else "It is not text."
+            raise patch_invalid(f"{path.name}: {message}", "Move the file away, or restore it.") from error
 
 
 def _typed(record: dict[str, Any]) -> dict[str, Any]:

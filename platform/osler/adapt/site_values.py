@@ -65,17 +65,30 @@ def site_values(pipeline: Pipeline, support: Support) -> Array:
     return values
 
 
+def in_order(pipeline: Pipeline, support: Support, min_shots: int) -> Support:
+    """Return a support with its labelled studies class by class, in an order of their own.
+
+    Sums, and who is left out with whom, must depend neither on the order in which studies came nor on that of the bank.
+
+    Raises:
+        OslerError: `support-insufficient` where a class has fewer than `min_shots`.
+    """
+    y = check_support(support, pipeline.classes, min_shots)
+    order = order_of(concept_values(pipeline, support)[:, np.argsort(np.array(pipeline.bank.ids))])
+    order = order[np.argsort(y[order], kind="stable")]
+    measured = unlabelled(support) if len(support.everything) else support.unlabelled  # before its order is lost
+    return replace(support, features=support.features.rows(order), y=y[order], unlabelled=measured)
+
+
 def shots(pipeline: Pipeline, support: Support, min_shots: int) -> tuple[Array, Labels]:
     """Return unpatched concept values (n, C) of the labelled studies, class by class, and their labels (n,).
 
     Raises:
         OslerError: `support-insufficient` where a class has fewer than `min_shots`.
     """
-    y = check_support(support, pipeline.classes, min_shots)
-    values = concept_values(pipeline, support)
-    order = order_of(values)
-    order = order[np.argsort(y[order], kind="stable")]
-    return values[order], y[order]
+    ordered = in_order(pipeline, support, min_shots)
+    assert ordered.y is not None
+    return concept_values(pipeline, ordered), ordered.y
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +126,18 @@ class SourceUnits:
         """Return a head (K, C), (K,) of these units as one of concept values, with the same logits."""
         plain = weights / self.std
         return plain, bias - plain @ self.mean
+
+
+def in_span(x: Array) -> tuple[Array, Array]:
+    """Return x (n, D) as coordinates (n, r) on an orthonormal basis (r, D), r the smaller of n and D.
+
+    What a penalty on squared weights chooses lies in the span of the rows it was fitted to, so a head of few shots and many
+    concepts is found among as many numbers as there are shots, and is the same.
+    """
+    if len(x) >= x.shape[1]:
+        return x, np.eye(x.shape[1])
+    basis, coordinates = np.linalg.qr(x.T)
+    return coordinates.T, basis.T
 
 
 def _safe(std: Array) -> Array:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from osler.adapt.patch import SitePatch, patch_invalid
+from osler.files import file_stamp
+from osler_contracts.errors import OslerError
+
+_Patches = tuple[list[SitePatch], dict[str, OslerError]]
 
 
 @dataclass(frozen=True)
@@ -13,11 +17,40 @@ class PatchStore:
     """Patches in a folder, such as `workspace.patches`."""
 
     folder: Path
+    _held: dict[str, tuple[object, _Patches]] = field(default_factory=dict, repr=False, compare=False)
+
+    def read(self) -> _Patches:
+        """Return every patch by site, date and name, and why some files cannot be read, by file name.
+
+        Each explanation asks several times: the files are read once for each state of them.
+        """
+        paths = sorted(self.folder.glob("*.json"))
+        stamp = (paths, file_stamp(*paths))
+        held = self._held.get("")
+        if held is None or held[0] != stamp:
+            held = self._held[""] = (stamp, self._read(paths))
+        patches, unreadable = held[1]
+        return list(patches), dict(unreadable)
+
+    def _read(self, paths: list[Path]) -> _Patches:
+        patches, unreadable = [], {}
+        for path in paths:
+            try:
+                patches.append(SitePatch.load(path))
+            except OslerError as error:
+                unreadable[path.name] = error
+        return sorted(patches, key=lambda patch: (patch.site, patch.created, patch.id)), unreadable
 
     def all(self) -> list[SitePatch]:
-        """Return every patch by site, date and name."""
-        patches = [SitePatch.load(path) for path in self.folder.glob("*.json")]
-        return sorted(patches, key=lambda patch: (patch.site, patch.created, patch.id))
+        """Return every patch by site, date and name.
+
+        Raises:
+            OslerError: `patch-invalid` where one cannot be read: it may be the one in force, and nobody may predict without it.
+        """
+        patches, unreadable = self.read()
+        for error in unreadable.values():
+            raise error
+        return patches
 
     def get(self, start: str) -> SitePatch:
         """Return the patch whose name starts so.

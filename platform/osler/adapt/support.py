@@ -79,12 +79,24 @@ def draw_support(
     Returns:
         The class by study.
     """
+    given = {
+        study.uid: classes[place]
+        for study in archive.studies(site)
+        if (place := class_of(study.labels.get(label), classes, names or {})) >= 0
+    }
+    return draw_signed(archive, site, given, classes=classes, shots=shots, seed=seed)
+
+
+def draw_signed(
+    archive: Archive, site: str, given: Mapping[str, str], *, classes: Sequence[str], shots: int, seed: int
+) -> dict[str, str]:
+    """Draw studies of a site whose class is `given`, such as by what readers signed; see `draw_support`."""
     rng = np.random.default_rng(seed)
     studies = [study for study in archive.studies(site) if archive.image(study) is not None]
     chosen: dict[str, str] = {}
     patients: set[str] = set()
-    for number, name in enumerate(classes):
-        own = [study for study in studies if class_of(study.labels.get(label), classes, names or {}) == number]
+    for name in classes:
+        own = [study for study in studies if given.get(study.uid) == name]
         drawn = 0
         for place in rng.permutation(len(own)):
             if drawn < shots and own[place].patient not in patients:

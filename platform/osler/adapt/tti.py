@@ -14,9 +14,9 @@ import numpy as np
 from osler.adapt.adapter import patch_of
 from osler.adapt.changes import ConceptDelta
 from osler.adapt.guards import Edit, LeaveOneShotOut, strongest
-from osler.adapt.linear_model import LinearModel, ordered_shots
+from osler.adapt.linear_model import LinearModel
 from osler.adapt.patch import GuardOutcome, SitePatch
-from osler.adapt.tti_steps import Labels
+from osler.adapt.site_values import Labels, shots
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array, BoolArray, Support
 from osler_contracts.codes import Code
@@ -81,7 +81,7 @@ class TtiAdapter(ABC):
         Raises:
             OslerError: `support-insufficient`; `model-invalid` where the head is not linear in concepts.
         """
-        values, y = ordered_shots(pipeline, support, self.min_shots)
+        values, y = shots(pipeline, support, self.min_shots)
         model = LinearModel.of(pipeline)
         proposal = self.propose(model, values, y)
         edit = proposal.edit

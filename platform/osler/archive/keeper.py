@@ -14,10 +14,11 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from osler.archive.index import SCHEMA
-from osler.archive.models import Instance, Intake, Label, Report, Run, Setting, Study
+from osler.archive.models import Instance, Intake, Label, Report, Run, Study
 from osler.archive.records import Outcome
 from osler.archive.store import Archive
+from osler.database import touch
+from osler.database.models import Fact
 from osler.files import move_synced
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -52,7 +53,6 @@ class Keeper:
         self._session = Session(archive.engine, autoflush=False, expire_on_commit=False)
         self._instances: dict[str, Known] = {}
         self._patients: dict[str, str] = {}
-        self._setting("schema", SCHEMA)
         if self._setting("key", fingerprint) != fingerprint:
             self.close()
             raise OslerError(
@@ -139,6 +139,7 @@ class Keeper:
 
     def commit(self) -> None:
         """Make what was done so far last."""
+        touch(self._session)
         self._session.commit()
         self._instances.clear()
         self._patients.clear()
@@ -155,9 +156,9 @@ class Keeper:
 
     def _setting(self, name: str, value: str) -> str:
         """Return a setting, made with `value` where it was not yet set."""
-        row = self._session.get(Setting, name)
+        row = self._session.get(Fact, name)
         if row is None:
-            row = Setting(name=name, value=value)
+            row = Fact(name=name, value=value)
             self._session.add(row)
         return row.value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from osler.archive.records import StudyRecord
 from osler_contracts.codes import Code
@@ -14,6 +15,7 @@ USUAL = ("label", "diagnosis", "finding", "class", "label_coarse")
 SHOWN = 12  # values that a refusal names
 
 
+@lru_cache(4096)
 def folded(text: str) -> str:
     """Return a name without case, plural s, and kinds of spaces: `Pneumonia `, `PNEUMONIA` and `pneumonia` are one."""
     return re.sub(r"[\W_]+", "_", text.casefold()).strip("_").removesuffix("s")

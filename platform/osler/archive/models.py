@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, ForeignKey, String, Text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import JSON, ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-
-class Base(DeclarativeBase):
-    """Base of all tables."""
+from osler.database.base import Base, Words
 
 
 class Study(Base):
     """A study, under its pseudonymous UID and with its shifted date."""
 
     __tablename__ = "studies"
-    uid: Mapped[str] = mapped_column(String(64), primary_key=True)
-    site: Mapped[str] = mapped_column(String(64), index=True)
-    patient: Mapped[str] = mapped_column(String(64), index=True)
-    study_date: Mapped[str] = mapped_column(String(8))
+    uid: Mapped[str] = mapped_column(Words(64), primary_key=True)
+    site: Mapped[str] = mapped_column(Words(64), index=True)
+    patient: Mapped[str] = mapped_column(Words(64), index=True)
+    study_date: Mapped[str] = mapped_column(Words(8))
     instances: Mapped[list[Instance]] = relationship(back_populates="study", order_by="Instance.uid")
 
 
@@ -28,21 +26,21 @@ class Instance(Base):
     """
 
     __tablename__ = "instances"
-    uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    uid: Mapped[str] = mapped_column(Words(64), primary_key=True)
     study_uid: Mapped[str] = mapped_column(ForeignKey("studies.uid"), index=True)
-    series_uid: Mapped[str] = mapped_column(String(64))
-    path: Mapped[str] = mapped_column(String(255))
-    source_sha256: Mapped[str] = mapped_column(String(64), unique=True)
-    sha256: Mapped[str] = mapped_column(String(64))
-    modality: Mapped[str] = mapped_column(String(16))
-    view: Mapped[str] = mapped_column(String(16))
+    series_uid: Mapped[str] = mapped_column(Words(64))
+    path: Mapped[str] = mapped_column(Words(255))
+    source_sha256: Mapped[str] = mapped_column(Words(64), unique=True)
+    sha256: Mapped[str] = mapped_column(Words(64))
+    modality: Mapped[str] = mapped_column(Words(16))
+    view: Mapped[str] = mapped_column(Words(16))
     eligible_frontal: Mapped[bool]
-    acquired: Mapped[str] = mapped_column(String(32))
+    acquired: Mapped[str] = mapped_column(Words(32))
     rows: Mapped[int]
     columns: Mapped[int]
-    transfer_syntax: Mapped[str] = mapped_column(String(64))
-    photometric: Mapped[str] = mapped_column(String(16))
-    decoder: Mapped[str] = mapped_column(String(128), default="", server_default="")
+    transfer_syntax: Mapped[str] = mapped_column(Words(64))
+    photometric: Mapped[str] = mapped_column(Words(16))
+    decoder: Mapped[str] = mapped_column(Words(128), default="", server_default="")
     warnings: Mapped[list[str]] = mapped_column(JSON)
     study: Mapped[Study] = relationship(back_populates="instances")
 
@@ -52,10 +50,10 @@ class Run(Base):
 
     __tablename__ = "runs"
     id: Mapped[int] = mapped_column(primary_key=True)
-    site: Mapped[str] = mapped_column(String(64))
-    contract: Mapped[str] = mapped_column(String(64))
-    started: Mapped[str] = mapped_column(String(32))
-    finished: Mapped[str | None] = mapped_column(String(32))
+    site: Mapped[str] = mapped_column(Words(64))
+    contract: Mapped[str] = mapped_column(Words(64))
+    started: Mapped[str] = mapped_column(Words(32))
+    finished: Mapped[str | None] = mapped_column(Words(32))
 
 
 class Intake(Base):
@@ -64,32 +62,24 @@ class Intake(Base):
     __tablename__ = "intake"
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), index=True)
-    source_sha256: Mapped[str] = mapped_column(String(64), index=True)
-    outcome: Mapped[str] = mapped_column(String(16))
-    code: Mapped[str] = mapped_column(String(64))
-    detail: Mapped[str] = mapped_column(Text)
+    source_sha256: Mapped[str] = mapped_column(Words(64), index=True)
+    outcome: Mapped[str] = mapped_column(Words(16))
+    code: Mapped[str] = mapped_column(Words(64))
+    detail: Mapped[str] = mapped_column(Words())
 
 
 class Label(Base):
     """A value that came with a study in a table of labels."""
 
     __tablename__ = "labels"
-    study_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
-    name: Mapped[str] = mapped_column(String(128), primary_key=True)
-    value: Mapped[str] = mapped_column(Text)
+    study_uid: Mapped[str] = mapped_column(Words(64), primary_key=True)
+    name: Mapped[str] = mapped_column(Words(128), primary_key=True)
+    value: Mapped[str] = mapped_column(Words())
 
 
 class Report(Base):
     """The report that came with a study."""
 
     __tablename__ = "reports"
-    study_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
-    text: Mapped[str] = mapped_column(Text)
-
-
-class Setting(Base):
-    """Facts about the index itself: its schema and the mark of its key."""
-
-    __tablename__ = "settings"
-    name: Mapped[str] = mapped_column(String(64), primary_key=True)
-    value: Mapped[str] = mapped_column(String(255))
+    study_uid: Mapped[str] = mapped_column(Words(64), primary_key=True)
+    text: Mapped[str] = mapped_column(Words())

@@ -6,11 +6,9 @@ it is run once more. The audit log keeps its entries, which name pseudonyms.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,21 +19,29 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from osler import audit
+from osler.archive.deleted import note_deleted
 from osler.archive.models import Instance, Intake, Label, Report, Run, Study
 from osler.archive.records import StudyRecord
+from osler.archive.served_traces import redact_served
 from osler.archive.store import Archive
+from osler.database import only_writer, touch
+from osler.database.migrate import copies
+from osler.database.move import kept_records
 from osler.deid.basic_profile import patient_key
 from osler.deid.crosswalk import Crosswalk
 from osler.deid.pseudonyms import Pseudonymizer
 from osler.dicom.refusals import attempt
-from osler.feedback import FILE as REVIEWS
-from osler.files import only_writer, write_atomically
+from osler.feedback import forget_drafts, redact_lines, store_of
+from osler.files import write_atomically
+from osler.reader_study import DELETED, READINGS
+from osler.reader_study import FOLDER as READER_STUDIES
+from osler.tracking import SERVER_FOLDER
+from osler.watch.models import WatchStep, WatchStudy
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
-DELETED = "[deleted]"
-REDACTED = b'{"redacted":true}'
+ISSUED = "journal.jsonl"  # of the reports that went out; what a PACS has of them stays there
 NO_CONTENT = "0" * 64  # in place of the hash of a deleted content, so that accounts of what was received still add up
 TEXT_SUFFIXES = frozenset({".csv", ".html", ".json", ".jsonl", ".md", ".txt", ".yaml", ".yml"})
 
@@ -50,6 +56,7 @@ class Removed:
     reviews: int = 0
     artifacts: int = 0
     crosswalk: int = 0
+    reports: int = 0
 
 
 def delete_patient(
@@ -74,20 +81,22 @@ def delete_patient(
     Raises:
         OslerError: `unknown-patient`; `usage` without a name and a reason; `workspace-occupied`.
     """
-    with only_writer(archive.workspace.archive):
+    with only_writer(archive.workspace, archive.engine):
         studies = [study for study in archive.studies() if study.patient == patient]
         waiting = _quarantined(archive, patient, pseudonymizer)
+        refused = set(waiting.values()) - {study.uid for study in studies} - {""}
         if not studies and not waiting:
             raise OslerError(
                 Code.UNKNOWN_PATIENT, "The archive has no such patient.", "See `osler archive list` for those it has."
             )
         _audit(archive.workspace, actor, "archive.delete", patient, reason)
         removed = _remove(archive, studies, [patient])
+        _forget_rows(archive, sorted(refused))  # while their files still say whose they are
         for sha256 in waiting:
             archive.quarantine.release(sha256)
             removed.quarantined += 1
         removed.crosswalk = crosswalk.forget(patient) if crosswalk else 0
-        _forget_rows(archive, studies)
+        _forget_rows(archive, [study.uid for study in studies])
         _audit(archive.workspace, actor, "archive.deleted", patient, reason, removed)
         return removed
 
@@ -112,7 +121,7 @@ def retain(
     if older_than_days < 1:
         raise OslerError(Code.USAGE, "The time to keep studies is below a day.", "Give --older-than 1 or more.")
     before = (now or datetime.now(UTC)) - timedelta(days=older_than_days)
-    with only_writer(archive.workspace.archive):
+    with only_writer(archive.workspace, archive.engine):
         last = _last_arrivals(archive)
         every = archive.studies()
         limit = before.isoformat(timespec="seconds")
@@ -128,7 +137,7 @@ def retain(
                 archive.quarantine.release(reason_of.sha256)
                 removed.quarantined += 1
         removed.crosswalk = sum(crosswalk.forget(patient) for patient in sorted(gone)) if crosswalk else 0
-        _forget_rows(archive, old)
+        _forget_rows(archive, [study.uid for study in old])
         _audit(archive.workspace, actor, "archive.retained", f"older than {older_than_days} days", reason, removed)
         return removed
 
@@ -147,14 +156,19 @@ def _remove(archive: Archive, studies: Sequence[StudyRecord], patients: Sequence
     workspace, removed = archive.workspace, Removed(studies=len(studies))
     uids = [uid for study in studies for uid in (study.uid, *(instance.uid for instance in study.instances))]
     names = [*uids, *patients]
-    removed.reviews = _redact_reviews(workspace.feedback / REVIEWS, names)
+    readings = sorted((workspace.feedback / READER_STUDIES).glob(f"*/{READINGS}"))
+    removed.reviews = store_of(workspace).redact(names) + sum(redact_lines(path, names) for path in readings)
+    forget_drafts(workspace, uids)
+    removed.reports = redact_lines(workspace.reports / ISSUED, names)
     removed.artifacts = _redact_texts(workspace, names) + _redact_database(workspace.root / "mlflow.db", names)
+    removed.artifacts += redact_served(workspace, names, TEXT_SUFFIXES, DELETED)
     if studies:
         # A feature's file is named by a hash that does not lead back to its study; all of them can be made again.
         # What `osler drift` read of an object is named by the object's own hash, which does.
-        for name in ("features", "drift"):
+        for name in ("features", "drift", SERVER_FOLDER):
             shutil.rmtree(workspace.cache / name, ignore_errors=True)
     for study in studies:
+        shutil.rmtree(workspace.reports / study.uid[-2:] / study.uid, ignore_errors=True)
         for instance in study.instances:
             instance.path.unlink(missing_ok=True)
             removed.objects += 1
@@ -164,19 +178,24 @@ def _remove(archive: Archive, studies: Sequence[StudyRecord], patients: Sequence
     return removed
 
 
-def _quarantined(archive: Archive, patient: str, pseudonymizer: Pseudonymizer) -> list[str]:
-    """Return the hashes of quarantined files whose header names the patient; a file without one names nobody."""
-    found = []
+def _quarantined(archive: Archive, patient: str, pseudonymizer: Pseudonymizer) -> dict[str, str]:
+    """Return the hashes of quarantined files whose header names the patient, with the pseudonyms of their studies.
+
+    A file without a header names nobody.
+    """
+    found = {}
     for reason in archive.quarantine.reasons():
         path = archive.quarantine.file(reason.sha256)
         whose = attempt(lambda path=path, site=reason.site: _patient_of(path, site, pseudonymizer), None)  # type: ignore[misc]
-        if whose == patient:
-            found.append(reason.sha256)
+        if whose is not None and whose[0] == patient:
+            found[reason.sha256] = whose[1]
     return found
 
 
-def _patient_of(path: Path, site: str, pseudonymizer: Pseudonymizer) -> str:
-    return pseudonymizer.patient(*patient_key(dcmread(path, stop_before_pixels=True), site))
+def _patient_of(path: Path, site: str, pseudonymizer: Pseudonymizer) -> tuple[str, str]:
+    header = dcmread(path, stop_before_pixels=True)
+    study = str(header.get("StudyInstanceUID") or "")
+    return pseudonymizer.patient(*patient_key(header, site)), pseudonymizer.uid(study) if study else ""
 
 
 def _last_arrivals(archive: Archive) -> dict[str, str]:
@@ -191,30 +210,11 @@ def _last_arrivals(archive: Archive) -> dict[str, str]:
         return {str(uid): str(started) for uid, started in session.execute(query)}
 
 
-def _redact_reviews(path: Path, names: Iterable[str]) -> int:
-    """Overwrite lines that name a study by an entry of the same length: readers and writers may have the file open."""
-    wanted = [name.encode() for name in names]
-    if not path.exists() or not wanted:
-        return 0
-    count = 0
-    with path.open("r+b") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        start = 0
-        for line in stream.read().splitlines(keepends=True):
-            if any(name in line for name in wanted):
-                stream.seek(start)
-                stream.write(REDACTED.ljust(len(line.rstrip(b"\n"))))
-                count += 1
-            start += len(line)
-        stream.flush()
-        os.fsync(stream.fileno())
-    return count
-
-
 def _redact_texts(workspace: Workspace, names: Sequence[str]) -> int:
     """Blank the names in artifacts, patches, calibrations, reports of drift and summaries."""
     count = 0
-    folders = (workspace.artifacts, workspace.patches, workspace.calibrations, workspace.drift)
+    folders = [workspace.artifacts, workspace.patches, workspace.calibrations, workspace.drift]
+    folders.append(workspace.feedback / READER_STUDIES)
     kept = [workspace.summary, *(path for folder in folders for path in folder.rglob("*"))]
     for path in kept:
         if path.suffix not in TEXT_SUFFIXES or not path.is_file():
@@ -238,7 +238,9 @@ def _redact_database(path: Path, names: Sequence[str]) -> int:
         for table in tables:
             for column in [row[1] for row in connection.execute(f'pragma table_info("{table}")')]:
                 for name in names:
-                    changed = f'update "{table}" set "{column}" = replace("{column}", ?, ?) where instr("{column}", ?)'
+                    # The names are the tables' own; what is looked for is bound.
+                    changed = f'update "{table}" set "{column}" = replace("{column}", ?, ?)'  # nosec B608
+                    changed += f' where instr("{column}", ?)'
                     count += connection.execute(changed, (name, DELETED, name)).rowcount
         connection.commit()
         if count:
@@ -246,23 +248,38 @@ def _redact_database(path: Path, names: Sequence[str]) -> int:
     return count
 
 
-def _forget_rows(archive: Archive, studies: Sequence[StudyRecord]) -> None:
-    """Remove the rows of studies, and what the database has kept of them in freed pages and its log."""
-    uids = [study.uid for study in studies]
+def _forget_rows(archive: Archive, uids: Sequence[str]) -> None:
+    """Remove the rows of studies, and what the database has kept of them in freed pages and its log.
+
+    What stays is a mark by which the watch knows them, should a PACS send them again.
+    """
     if not uids:
         return
     with Session(archive.engine) as session:
+        note_deleted(session, uids)
         for uid in uids:
             contents = select(Instance.source_sha256).where(Instance.study_uid == uid)
             session.execute(
                 update(Intake).where(Intake.source_sha256.in_(contents)).values(source_sha256=NO_CONTENT),
                 execution_options={"synchronize_session": False},
             )
-            for table, column in ((Label, Label.study_uid), (Report, Report.study_uid), (Instance, Instance.study_uid)):
-                session.execute(delete(table).where(column == uid))
-            session.execute(delete(Study).where(Study.uid == uid))
+            for column in (
+                Label.study_uid,
+                Report.study_uid,
+                Instance.study_uid,
+                WatchStep.study,
+                WatchStudy.uid,
+                Study.uid,
+            ):
+                session.execute(delete(column.class_).where(column == uid))
+        touch(session)
         session.commit()
-    if archive.engine.dialect.name == "sqlite":
-        with archive.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    for copy in [*copies(archive.workspace), *kept_records(archive.workspace)]:  # they hold what was just removed
+        copy.unlink()
+    with archive.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if archive.engine.dialect.name == "sqlite":
             connection.execute(text("vacuum"))
             connection.execute(text("pragma wal_checkpoint(truncate)"))
+        else:
+            for name in ("intake", "labels", "reports", "instances", "watch_steps", "watch_studies", "studies"):
+                connection.execute(text(f"VACUUM FULL {name}"))

@@ -9,10 +9,10 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
-from osler.archive.index import open_engine
 from osler.archive.models import Instance, Intake, Label, Report, Study
 from osler.archive.quarantine import Quarantine
 from osler.archive.records import InstanceRecord, IntakeRecord, Outcome, StudyRecord
+from osler.database import open_database
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -30,7 +30,7 @@ class Archive:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self.engine = open_engine(workspace.index_url)
+        self.engine = open_database(workspace)
         self.quarantine = Quarantine(workspace.quarantine)
 
     def studies(self, site: str | None = None) -> list[StudyRecord]:

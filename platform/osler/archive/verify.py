@@ -13,6 +13,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from osler.archive.store import Archive
+from osler.database.search import rows_as_bytes
 from osler.deid.actions import Action, action_for
 from osler.deid.basic_profile import IMPLEMENTATION_CLASS_UID
 from osler.deid.byte_search import found_in
@@ -82,6 +83,10 @@ def verify_archive(archive: Archive, identifiers: Iterable[str] = ()) -> Proof:
         content = path.read_bytes()
         if any(True for _ in found_in(content, wanted)):
             faults.append(Fault(_name(root, path), "identifier-found"))
+    if archive.engine.dialect.name != "sqlite":
+        for table, content in rows_as_bytes(archive.engine):
+            if any(True for _ in found_in(content, wanted)):
+                faults.append(Fault(f"database/{table}", "identifier-found"))
     return Proof(len(indexed), searched, len(wanted), tuple(faults))
 
 

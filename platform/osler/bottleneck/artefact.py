@@ -5,7 +5,6 @@ Layout of the folder: `bottleneck.json`, `bottleneck.safetensors`, `bank.json`, 
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from importlib import import_module
@@ -29,10 +28,11 @@ from osler.bottleneck.encoders.checkpoint import (
 from osler.bottleneck.pipeline import Pipeline, kind_of
 from osler.bottleneck.protocols import Encoder
 from osler.bottleneck.source import SourceReference
+from osler.seals import SealError, opened, written
 from osler_contracts.errors import OslerError
 from osler_knowledge.bank import ConceptBank
 
-FORMAT = "osler-bottleneck/1"
+FORMAT, FORMER = "osler-bottleneck/2", "osler-bottleneck/1"  # the former has no seal
 RECORD, TENSORS, BANK, CARD = "bottleneck.json", "bottleneck.safetensors", "bank.json", "card.md"
 ENCODER = "encoder"
 CORRECTIONS = ("corrections", "references")  # those that are made, and those that a patch may make
@@ -83,20 +83,22 @@ def _write(pipeline: Pipeline, folder: Path, card: str) -> None:
         "files": {name: sha256_of(folder / name) for name in (TENSORS, BANK, CARD)},
     }
     record |= corrections
-    (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / RECORD).write_bytes(written(record))
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Read `bottleneck.json` and check the hash of every file beside it.
+    """Read `bottleneck.json`, check that it is as it was written, and the hash of every file beside it.
 
     Raises:
         OslerError: `model-invalid` or `model-hash-mismatch`.
     """
     try:
-        record = dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
+        record = opened((folder / RECORD).read_bytes(), FORMAT, FORMER)
         files: dict[str, str] = record["files"]
-        if record["format"] != FORMAT or set(files) != {TENSORS, BANK, CARD}:
-            raise invalid(f"{RECORD} in {folder.name!r} is not of format {FORMAT}.")
+        if set(files) != {TENSORS, BANK, CARD}:
+            raise invalid(f"{RECORD} in {folder.name!r} names other files than a model has.")
+    except SealError as error:
+        raise mismatch(f"{RECORD} of model {folder.name!r}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise invalid(f"There is no readable {RECORD} in the model's folder {folder}.") from error
     for name, digest in files.items():
@@ -168,9 +170,13 @@ def find_encoder(digest: str, model_folder: Path) -> Path:
     """Return the folder of the encoder with this digest: one of the shipped ones, or `encoder/` in the model's own folder.
 
     Raises:
-        OslerError: `model-invalid` where neither is it.
+        OslerError: `model-invalid` where neither is it; `model-hash-mismatch` where the one beside the model was changed, with
+            the name of the file.
     """
-    for folder in (model_folder / ENCODER, *shipped_folders()):
+    own = model_folder / ENCODER
+    for folder in (own, *shipped_folders()):
         if (folder / HASHES).is_file() and EncoderFolder(folder).digest == digest:
             return folder
+    if (own / HASHES).is_file():
+        EncoderFolder(own).verify()
     raise invalid(f"The encoder {digest[:12]} of model {model_folder.name!r} is neither shipped nor beside the model.")

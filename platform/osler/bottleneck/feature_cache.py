@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -58,6 +59,16 @@ class FeatureCache:
                 self._save(keys[number], row, tokens)
         return stacked([row for row in rows if row is not None]) if rows else self.encoder.encode([])
 
+    def holds(self, keys: Sequence[str], *, tokens: bool = False) -> bool:
+        """Return whether all of these are in the cache, and whole."""
+        return all(self._load(key, tokens) is not None for key in keys)
+
+    def fill(self, keys: Sequence[str], read: Callable[[int], Array], *, tokens: bool = False) -> None:
+        """Encode images together, and keep their features, whatever the cache holds of them; see `features`."""
+        encoded = self.encoder.encode([read(number) for number in range(len(keys))], tokens=tokens)
+        for number, key in enumerate(keys):
+            self._save(key, encoded.rows(slice(number, number + 1)), tokens)
+
     def _path(self, key: str) -> Path:
         return self.folder / "features" / self.encoder.digest[:16] / key[:2] / f"{key}.safetensors"
 
@@ -84,7 +95,9 @@ class FeatureCache:
         }
         content = save(arrays, metadata={"record": json.dumps(held)})
         path = self._path(key)
-        scratch = path.with_suffix(f".{os.getpid()}")
+        scratch = path.with_suffix(
+            f".{uuid4().hex}"
+        )  # other machines write here too, where processes have the same number
         # A cache that cannot be written, on a full disk say, costs time and nothing else.
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -94,15 +94,19 @@ class Pipeline:
         """Return the logits (K,) where no concept says anything, by the head as it is at a site."""
         return np.asarray(self.predict_values(self.neutral[None], site=site).logits[0])
 
-    def head_weights(self, site: str | None = None) -> Array:
+    def head_weights(self, site: str | None = None, *, beside: bool = False) -> Array:
         """Return the head's weights (K, C) in the bank's order, as they are at a site: what concludes, wholly, with the bias.
+
+        Args:
+            site: The site.
+            beside: Whether the head may conclude from more than concepts, for a caller that accounts for it.
 
         Raises:
             OslerError: `model-invalid` where the head is not linear in concepts, or sees more than concepts: contributions
                 would leave out what passes beside them.
         """
         weights = self.head.weights()
-        if self.predict_values(self.neutral[None], site=site).residual_logits is not None:
+        if not beside and self.predict_values(self.neutral[None], site=site).residual_logits is not None:
             raise OslerError(
                 Code.MODEL_INVALID,
                 "The head also concludes from features that no concept names.",
@@ -195,13 +199,37 @@ class Pipeline:
             features: Features of B studies.
             site: Where the studies come from. A patch changes nothing elsewhere, and nothing where no site is named.
             patch: A patch to use instead of the pipeline's own.
-            clamp: Mask and truth (B, C) in the bank's order. A correction outweighs a patch: it is what was seen.
+            clamp: Mask and truth (B, C) in the bank's order, 0 absent and 1 present; the head receives values in
+                `correction_range`. A correction outweighs a patch: it is what was seen.
         """
         patch = self._patch_for(site, patch)
         state, features = self._scored(features, site, patch)
         if clamp is not None:
-            state = self.scorer.clamp(state, *clamp)
+            state = self._corrected(state, *clamp)
         return self._concluded(state, features, site, patch)
+
+    @cached_property
+    def correction_range(self) -> Array:
+        """What the head receives of a concept that a reader calls absent and present (C, 2), in the bank's order.
+
+        No more than the head saw at the source: it was fitted on what the scorer makes of images, which seldom is certain
+        (M19.1).
+        """
+        C = len(self.bank.ids)
+        blank = np.zeros((1, 1, C))
+        state = ConceptState(blank[..., None], np.zeros(blank.shape, np.bool_), self.bank.ids, logit=blank, prob=blank)
+        everything = np.ones((1, C), np.bool_)
+        ends = [self.scorer.clamp(state, everything, np.full((1, C), one)).static[0] for one in (0.0, 1.0)]
+        low, high = self.source.aligned(self.bank.ids).spanned.T
+        return np.stack([np.clip(end, low, high) for end in ends], axis=1)
+
+    def _corrected(self, state: ConceptState, mask: BoolArray, truth: Array) -> ConceptState:
+        """Return a state with the concepts under `mask` (B, C) set to `truth` (B, C), within what the head knows."""
+        state = self.scorer.clamp(state, mask, truth)
+        low, high = self.correction_range.T
+        wanted = low + np.where(mask, truth, 0) * (high - low)
+        chosen = mask[:, None, :, None]
+        return replace(state, value=np.where(chosen, wanted[:, None, :, None], state.value))
 
     def state(self, features: Features, *, site: str | None = None, patch: StatePatch | None = None) -> ConceptState:
         """Score and patch: what the head concludes from where nobody corrects a concept. See `predict_features`."""

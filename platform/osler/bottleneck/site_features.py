@@ -53,6 +53,18 @@ def at_site(
     Raises:
         OslerError: `nothing-eligible` where there are corrections and no images.
     """
+    keys, looked, first = looked_at(images, fitted, own, patch)
+    features, second = through_stage(fitted, "feature", encoded(encoder, keys, looked.__getitem__, cache, tokens), own)
+    return features, first | second
+
+
+def looked_at(
+    images: ImageSet, fitted: Sequence[FittedCorrection], own: SiteStatistics | None, patch: StatePatch | None = None
+) -> tuple[tuple[str, ...], Sequence[Array], dict[int, Statistics]]:
+    """Return images as an encoder sees them: their keys, the images, read when they are asked for, and what was measured.
+
+    For arguments and errors see `at_site`.
+    """
     keys = images.keys
     looked, first = through_stage(fitted, "image", LazyImages(images.load, len(keys)), own)
     if first:
@@ -66,8 +78,7 @@ def at_site(
         if patched is not looked:
             keys = tuple(image_key(key, {"patch": patch.id}) for key in keys)
         looked = patched
-    features, second = through_stage(fitted, "feature", encoded(encoder, keys, looked.__getitem__, cache, tokens), own)
-    return features, first | second
+    return keys, looked, first
 
 
 def encoded(

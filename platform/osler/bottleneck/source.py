@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from osler.bottleneck.clamping import HIGH, LOW
 from osler.bottleneck.protocols import Record, Tensors
 from osler.bottleneck.records import Array, columns
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+
+SPANNED = 20  # Held-out studies of a class from which its own 5th and 95th percentile say something.
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +80,20 @@ class SourceReference:
     def neutral(self) -> Array:
         """Class-balanced mean of each concept (C,): the value that says nothing."""
         return np.asarray(self.mean.mean(axis=0))
+
+    @property
+    def spanned(self) -> Array:
+        """Values between which each concept lay at the source (C, 2): held-out 5th and 95th percentiles, by class.
+
+        The lowest and the highest of all classes that have enough studies, so that the signs of a rare finding keep theirs;
+        of all studies where no class has.
+        """
+        if not len(self.values):
+            return np.tile([-np.inf, np.inf], (len(self.ids), 1))
+        groups = [self.values[self.y == k] for k in range(len(self.counts))]
+        large = [group for group in groups if len(group) >= SPANNED] or [self.values]
+        ends = np.stack([np.percentile(group, [LOW, HIGH], axis=0) for group in large])
+        return np.stack([ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)], axis=1)
 
     @property
     def class_prior(self) -> Array:

@@ -13,10 +13,11 @@ from typing import Any
 from osler.bottleneck.calibration import Calibration
 from osler.calibrate.conformal import ConformalSets, Reached
 from osler.files import write_atomically
+from osler.seals import SealError, opened, written
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
-FORMAT = "osler-site-calibration/1"
+FORMAT, FORMER = "osler-site-calibration/2", "osler-site-calibration/1"  # the former has no seal
 STATUSES = ("active", "revoked")
 
 
@@ -133,7 +134,7 @@ class SiteCalibration:
 
     def to_json(self) -> str:
         """Return canonical JSON."""
-        return json.dumps({"format": FORMAT, "id": self.id, **asdict(self)}, indent=1, sort_keys=True) + "\n"
+        return written({"format": FORMAT, "id": self.id, **asdict(self)}).decode()
 
     @classmethod
     def from_json(cls, text: str) -> SiteCalibration:
@@ -143,13 +144,16 @@ class SiteCalibration:
             OslerError: `calibration-invalid` where the text is none or was edited after it was made.
         """
         try:
-            record = json.loads(text)
-            form, identity = record.pop("format"), record.pop("id")
+            record = opened(text.encode(), FORMAT, FORMER)
+            record.pop("format")
+            identity = record.pop("id")
             found = cls(**_typed(record))
+        except SealError as error:
+            raise calibration_invalid("The calibration was edited after it was made.") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise calibration_invalid(f"The text is not a site calibration ({type(error).__name__}).") from error
-        if form != FORMAT or found.id != identity:
-            raise calibration_invalid(f"The calibration {identity} is of another format or was edited by hand.")
+        if found.id != identity:
+            raise calibration_invalid(f"The calibration {identity} was edited by hand.")
         return found
 
     def save(self, path: Path) -> None:

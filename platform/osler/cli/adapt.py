@@ -33,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="labels",
         help="a table with study_uid and label, or `labels` to draw from labelled studies of the archive (default)",
     )
+    parser.add_argument(
+        "--labels-from",
+        choices=("archive", "feedback"),
+        default="archive",
+        help="whose labels are drawn from: those ingested (default), or the findings that readers signed here",
+    )
     parser.add_argument("--shots", type=int, default=4, help="studies of each class to draw (default: 4)")
     parser.add_argument("--label", metavar="COLUMN", help="label that holds the class (default: found by its values)")
     parser.add_argument(
@@ -146,7 +152,7 @@ def settings_of(texts: list[str]) -> dict[str, object]:
 def _chosen(explainer: StudyExplainer, arguments: argparse.Namespace) -> dict[str, str]:
     """Return the class by study: as a table has it, or drawn from the labels of the archive."""
     from osler.adapt.proposal import require_site
-    from osler.adapt.support import draw_support, read_support
+    from osler.adapt.support import draw_signed, draw_support, read_support
     from osler.archive.label_column import choose_column
     from osler_contracts.codes import Code
     from osler_contracts.errors import OslerError
@@ -155,6 +161,11 @@ def _chosen(explainer: StudyExplainer, arguments: argparse.Namespace) -> dict[st
     require_site(archive, arguments.site)
     if arguments.support != "labels":
         return read_support(Path(arguments.support))
+    if arguments.labels_from == "feedback":
+        from osler.feedback.labels import findings_at
+
+        signed = findings_at(explainer.workspace, archive, arguments.site, classes)
+        return draw_signed(archive, arguments.site, signed, classes=classes, shots=arguments.shots, seed=arguments.seed)
     pairs = [text.partition("=") for text in arguments.map]
     if wrong := [text for text, pair in zip(arguments.map, pairs, strict=True) if not (pair[0] and pair[2])]:
         raise OslerError(Code.USAGE, f"--map {wrong[0]!r} is wrong.", "Write --map VALUE=CLASS.")

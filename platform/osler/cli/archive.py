@@ -38,13 +38,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--actor", required=True, help="who does it")
         action.add_argument("--reason", required=True, help="why")
         add_crosswalk(action, required=False)
-    for action in (listing, proving, deleting, expiring):
+    upgrading = actions.add_parser("upgrade", help="bring an older database to the form that this version needs")
+    moving = actions.add_parser("move-database", help="move index, reviews and audit log into a PostgreSQL server")
+    moving.add_argument(
+        "--to", metavar="URL", help="postgresql://user@host/name, without a password (default: $OSLER_DATABASE_URL)"
+    )
+    moving.add_argument("--actor", required=True, help="who does it")
+    for action in (listing, proving, deleting, expiring, upgrading, moving):
         add_workspace(action)
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
     """Do one action."""
     actions = {"list": _list, "verify": _verify, "delete": _delete, "retain": _retain}
+    actions |= {"upgrade": _upgrade, "move-database": _move_database}
     return actions[arguments.action](arguments)
 
 
@@ -128,6 +135,33 @@ def _retain(arguments: argparse.Namespace) -> CommandResult:
         crosswalk=chosen(arguments, workspace),
     )
     return _told(removed)
+
+
+def _upgrade(arguments: argparse.Namespace) -> CommandResult:
+    from osler.database.migrate import upgrade_workspace
+    from osler.workspace import Workspace
+
+    before, now = upgrade_workspace(Workspace.open(arguments.workspace))
+    said = (
+        f"The database has schema {now} already." if before == now else f"Upgraded from {before or 'nothing'} to {now}."
+    )
+    return CommandResult({"before": before, "now": now}, [said])
+
+
+def _move_database(arguments: argparse.Namespace) -> CommandResult:
+    import os
+
+    from osler.database.move import move_to_server
+    from osler.database_address import VARIABLE, Address
+    from osler.workspace import Workspace
+
+    workspace = Workspace.open(arguments.workspace)
+    address = Address(arguments.to or os.environ.get(VARIABLE, ""))
+    moved = move_to_server(workspace, address, actor=arguments.actor)
+    lines = [f"{name}: {count} rows" for name, count in moved.rows.items()]
+    lines.append(f"Moved to {moved.database}; every row was compared, and the audit chain holds ({moved.audit_head}).")
+    lines.append(f"The files of before are in {moved.kept}; remove them once the database has its backup.")
+    return CommandResult(asdict(moved), lines)
 
 
 def _told(removed: Removed) -> CommandResult:

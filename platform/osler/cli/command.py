@@ -38,9 +38,12 @@ class CommandModule(Protocol):
 
     SUMMARY: str
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the words and options that the subcommand takes."""
 
-    def run(self, arguments: argparse.Namespace) -> CommandResult: ...
+    def run(self, arguments: argparse.Namespace) -> CommandResult:
+        """Do the work; errors are raised as `OslerError`."""
+        ...
 
 
 def installed_commands() -> dict[str, EntryPoint]:

@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from osler.cli.command import CommandResult
+from osler.cli.command import CommandResult, add_workspace, say
+from osler.cli.engine import add_engine, chosen_engine
 
-SUMMARY = "list encoders, or make one of a checkpoint at hand"
+SUMMARY = "list encoders, encode the archive by one, or make one of a checkpoint at hand"
 LIBRARIES = ("timm", "torchvision", "monai", "open_clip")
 
 
@@ -16,6 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands `list` and `import`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", help="list the encoders that come with Osler")
+    filling = actions.add_parser("features", help="encode the archive's images into the cache, for all that reads them")
+    filling.add_argument("encoder", metavar="ENCODER", help="name of an encoder, or its folder")
+    filling.add_argument("--site", help="only the images of this site")
+    filling.add_argument("--grey", action="store_true", help="see colour as grey, as models of grey images do")
+    add_engine(filling, "worker processes of one thread each (default: 2, or one for each core of a Ray cluster)")
+    add_workspace(filling)
     bring = actions.add_parser("import", help="write an encoder's folder from a checkpoint")
     bring.add_argument("weights", help="a .safetensors or torch file; hub:TAG downloads open_clip's checkpoint TAG")
     bring.add_argument("--library", required=True, choices=LIBRARIES, help="whose network it is")
@@ -40,8 +47,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
-    """List, or import."""
+    """Do one action."""
+    if arguments.action == "features":
+        return _features(arguments)
     return _list() if arguments.action == "list" else _import(arguments)
+
+
+def _features(arguments: argparse.Namespace) -> CommandResult:
+    from osler.archive import Archive
+    from osler.archive.images import StudyImages
+    from osler.bottleneck.encoders.catalogue import encoder_folder
+    from osler.bottleneck.encoders.lazy import LazyEncoder
+    from osler.bottleneck.encoding import PRELOAD, Encoding, encode_images
+    from osler.engine import UNLIMITED
+    from osler.workspace import Workspace
+
+    engine = chosen_engine(arguments)
+    workspace = Workspace.open(arguments.workspace)
+    folder = encoder_folder(arguments.encoder)
+    archive = Archive(workspace)
+    images = StudyImages.of(archive, archive.studies(arguments.site), grey=arguments.grey)
+    encoding = Encoding(LazyEncoder(folder.path.resolve(), folder.digest), workspace.cache)
+    with engine.open(UNLIMITED, PRELOAD, ahead=1, folders=[workspace.root]) as pool:
+        encoded, refused = encode_images(pool, encoding, images, say)
+    held = len(images) - encoded
+    record = {"images": len(images), "encoded": encoded - refused, "held": held, "refused": refused}
+    line = f"{encoded - refused} images encoded, {held} were there, {refused} could not be read"
+    return CommandResult({**record, "digest": folder.digest}, [line], refused)
 
 
 def _list() -> CommandResult:

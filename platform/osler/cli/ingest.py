@@ -7,13 +7,11 @@ from pathlib import Path
 
 from osler.cli.command import CommandResult, add_workspace, say
 from osler.cli.crosswalk import add_crosswalk, chosen
+from osler.cli.engine import add_engine, chosen_engine
 from osler.sources.address import FORMS, parse_place, parse_query
 
 SUMMARY = "take DICOM files through a data contract into the de-identified archive"
 SAY_EVERY = 512
-WORKERS = (
-    "worker processes (default: 2); 0 decodes in this one: no limit holds, and a decoder that crashes ends the run"
-)
 
 _EPILOG = """\
 SOURCE is one of:
@@ -37,13 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--site", required=True, help="name of the hospital that the files come from")
     add_workspace(parser)
     parser.add_argument("--contract", default="chest-radiograph", help="name of a shipped contract, or path of one")
-    parser.add_argument("--workers", type=int, default=2, help=WORKERS)
     parser.add_argument(
         "--key-file", type=Path, help="key of the pseudonyms (default: $OSLER_KEY_FILE, else a new one)"
     )
     parser.add_argument(
         "--labels", type=Path, metavar="CSV", help="labels and de-identified reports by study_instance_uid"
     )
+    add_engine(parser)
     _add_deid_options(parser)
     _add_server_options(parser)
     _add_listener_options(parser)
@@ -129,6 +127,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         until=arguments.until,
     )
     check_options(arguments.source, options)  # before a workspace is made for nothing
+    engine = chosen_engine(arguments)
     workspace = Workspace.open(arguments.workspace, create=True)
     key = load_key(arguments.key_file, create=True, workspace=workspace.root)
     source = open_source(arguments.source, workspace=workspace, site=arguments.site, key=key, options=options)
@@ -146,7 +145,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         workspace=workspace,
         contract=arguments.contract,
         key=key,
-        workers=max(arguments.workers, 0),
+        engine=engine,
         labels=arguments.labels,
         progress=progress,
         profile=Profile(BurnedIn(arguments.burned_in), frozenset(map(Option, arguments.retain))),

@@ -25,6 +25,7 @@ from osler.cli.command import (
     load,
     say,
 )
+from osler.logs import mask_secrets, masked
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError, from_os_error
 
@@ -106,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = bool(os.environ.get("OSLER_DEBUG"))
+    mask_secrets()
     try:
         parser, modules = build_parser(argv)
         arguments = parser.parse_args(argv)
@@ -164,8 +166,8 @@ def told(error: BaseException) -> OslerError:
 
 def _fail(error: OslerError, argv: Sequence[str]) -> int:
     if "--json" in argv:
-        print(json.dumps({"error": error.to_dict()}, indent=2, sort_keys=True))
-    say(f"osler: {error.message} {error.mend} [{error.code}]")
+        print(masked(json.dumps({"error": error.to_dict()}, indent=2, sort_keys=True)))
+    say(masked(f"osler: {error.message} {error.mend} [{error.code}]"))
     return EXIT_USAGE if error.code is Code.USAGE else EXIT_FAILED
 
 

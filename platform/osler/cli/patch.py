@@ -55,11 +55,16 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     workspace = Workspace.open(arguments.workspace)
     store = PatchStore(workspace.patches)
     if arguments.action == "list":
-        patches = [patch for patch in store.all() if arguments.site in (None, patch.site)]
-        on = _day(arguments)
+        found, unreadable = store.read()
+        patches, on = [patch for patch in found if arguments.site in (None, patch.site)], _day(arguments)
+        lines = [headline(patch, on) for patch in patches]
+        lines += [f"{name} cannot be read: {error.message} {error.mend}" for name, error in unreadable.items()]
         return CommandResult(
-            {"patches": [_record(patch, on) for patch in patches]},
-            [headline(patch, on) for patch in patches] or ["The workspace has no patch."],
+            {
+                "patches": [_record(patch, on) for patch in patches],
+                "unreadable": {name: error.message for name, error in unreadable.items()},
+            },
+            lines or ["The workspace has no patch."],
         )
     patch = _meant(store, arguments.id, arguments.action)
     if arguments.action == "diff":

@@ -32,6 +32,7 @@ from osler_contracts.errors import OslerError, from_os_error
 
 VARIABLE = "OSLER_CROSSWALK_KEY_FILE"
 NONCE_BYTES = 12
+FOUND_BY = ("PatientID", "AccessionNumber")  # what a hospital looks its patients and studies up by
 
 
 def default_crosswalk_key() -> Path:
@@ -63,6 +64,10 @@ class Crosswalk:
         self._workspace = workspace
         self._known: set[str] = set()
         self._read = 0
+        self._places: dict[
+            str, list[int]
+        ] = {}  # where the lines of a pseudonym begin: the watch asks of study after study
+        self._last = (0, b"")  # where the last of them begins, and that line: `forget` of another process moves lines
 
     def add(self, links: Iterable[Link]) -> int:
         """Append the links that the file does not hold yet, and return how many; they are on disk when this returns.
@@ -92,24 +97,50 @@ class Crosswalk:
         Raises:
             OslerError: `unknown-pseudonym`; `usage` without a name and a reason; `crosswalk-invalid`.
         """
-        if not reason.strip():
-            raise OslerError(Code.USAGE, "A look-up needs a reason.", "Say why with --reason.")
-        # The name of what was asked for goes in as a hash: a person may have typed a patient's own number.
-        asked = sha256(pseudonym.encode()).hexdigest()
-        audit.record(
-            self._workspace, actor=actor, action="crosswalk.look-up", subject=asked, details={"reason": reason}
-        )
-        found = [link for link in self._links() if link.pseudonym == pseudonym]
+        self._audit(pseudonym, actor, reason)
+        found = self._links_of({pseudonym})
         if not found:
             raise OslerError(
                 Code.UNKNOWN_PSEUDONYM,
                 "The crosswalk holds no such pseudonym.",
                 "Take it from `osler archive list`: a patient's, or the UID of a study, series or instance.",
             )
-        merged: dict[tuple[str, str], dict[str, str]] = {}
-        for link in found:
-            merged.setdefault((link.kind, link.patient), {}).update(link.originals)
-        return [Link(kind, pseudonym, patient, values) for (kind, patient), values in merged.items()]
+        return _merged(found)
+
+    def look_up_all(self, pseudonyms: Iterable[str], *, subject: str, actor: str, reason: str) -> list[Link]:
+        """Return what is known of several pseudonyms of one study, by one reading and one entry of the audit log.
+
+        Args:
+            pseudonyms: What to look up; those that the file does not hold are left out.
+            subject: Pseudonymous UID of the study that they belong to.
+            actor: Who asks.
+            reason: Why.
+
+        Raises:
+            OslerError: `usage` without a name and a reason; `crosswalk-invalid`.
+        """
+        self._audit(subject, actor, reason)
+        return _merged(self._links_of(set(pseudonyms)))
+
+    def find(self, identifier: str, *, actor: str, reason: str) -> list[Link]:
+        """Return the patients, or studies, that the hospital knows by an identifier; none where the file has no such one.
+
+        The look-up is audited before anything is read, under a keyed hash: a hospital has few enough numbers to try all.
+
+        Args:
+            identifier: A Patient ID (0010,0020) or an Accession Number (0008,0050), as the hospital writes it.
+            actor: Who asks.
+            reason: Why.
+
+        Raises:
+            OslerError: `usage` without an identifier, a name and a reason; `crosswalk-invalid`.
+        """
+        wanted = identifier.strip()
+        if not wanted:
+            raise OslerError(Code.USAGE, "A look-up needs an identifier.", "Give a patient ID or an accession number.")
+        asked = hmac.new(self._index_key, b"find " + wanted.encode(), sha256).hexdigest()
+        self._audit(asked, actor, reason, "crosswalk.find")
+        return _merged(link for link in self._links() if wanted in (link.originals.get(name) for name in FOUND_BY))
 
     def originals(self) -> frozenset[str]:
         """Return every original value: for `osler archive verify` alone, which writes none of them anywhere."""
@@ -124,11 +155,39 @@ class Crosswalk:
                 write_atomically(self._path, b"".join(kept))
                 self._path.chmod(0o600)
                 self._known, self._read = set(), 0
+                self._places, self._last = {}, (0, b"")
             return len(lines) - len(kept)
+
+    def _audit(self, subject: str, actor: str, reason: str, action: str = "crosswalk.look-up") -> None:
+        if not reason.strip():
+            raise OslerError(Code.USAGE, "A look-up needs a reason.", "Say why with --reason.")
+        # The name of what was asked for goes in as a hash: a person may have typed a patient's own number.
+        asked = sha256(subject.encode()).hexdigest()
+        audit.record(self._workspace, actor=actor, action=action, subject=asked, details={"reason": reason})
 
     def _links(self) -> Iterator[Link]:
         with self._locked(create=False) as stream:
             yield from (self._open(line) for line in stream if line.endswith(b"\n"))
+
+    def _links_of(self, pseudonyms: set[str]) -> list[Link]:
+        """Return the links of pseudonyms in the order of the file, of which only what is new is read through."""
+        with self._locked(create=False) as stream:
+            place, last = self._last
+            stream.seek(place)
+            if stream.read(len(last)) != last:
+                self._places, self._last = {}, (0, b"")
+            place = stream.seek(self._last[0] + len(self._last[1]))
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    break
+                self._places.setdefault(self._open(line).pseudonym, []).append(place)
+                self._last = (place, line)
+                place += len(line)
+            found = []
+            for start in sorted(one for name in pseudonyms for one in self._places.get(name, ())):
+                stream.seek(start)
+                found.append(self._open(stream.readline()))
+            return found
 
     @contextmanager
     def _locked(self, *, create: bool) -> Iterator[BinaryIO]:
@@ -191,6 +250,14 @@ def open_crosswalk(
     if key_path.expanduser().resolve().parent == path.expanduser().resolve().parent:
         raise _invalid("The crosswalk lies beside its key.", "Keep them in different folders: one is no use alone.")
     return Crosswalk(path, load_key(key_path, create=create, workspace=workspace.root), workspace)
+
+
+def _merged(links: Iterable[Link]) -> list[Link]:
+    """Return one link for each pseudonym; where records differ, the last one counts."""
+    merged: dict[tuple[str, str, str], dict[str, str]] = {}
+    for link in links:
+        merged.setdefault((link.kind, link.pseudonym, link.patient), {}).update(link.originals)
+    return [Link(kind, pseudonym, patient, values) for (kind, pseudonym, patient), values in merged.items()]
 
 
 def _plain(link: Link) -> bytes:

@@ -116,10 +116,11 @@ def read_stored(path: Path, frame: int = 0) -> tuple[NDArray[np.uint16], StoredH
         display = display_of(dataset, frame)
         values = _finite(pixels if pixels.ndim == 3 else apply_modality(display, pixels))
         low, high = float(np.min(values)), float(np.max(values))
-        whole = bool(np.all(np.mod(values, 1) == 0))
+        whole = values.dtype.kind in "ui" or bool(np.all(np.mod(values, 1) == 0))
         offset = 0.0 if whole and low >= 0 and high < 65536 else low
         slope = 1.0 if whole and high - offset < 65536 else max(high - low, np.finfo(float).tiny) / 65535
-        stored = np.rint((values - offset) / slope).astype(np.uint16)
+        kept = slope == 1.0 and offset == 0.0  # as they are: 12,000 x 12,000 values as floats would take a gigabyte
+        stored = values.astype(np.uint16) if kept else np.rint((values - offset) / slope).astype(np.uint16)
         header = StoredHeader(
             slope=slope,
             offset=offset,
@@ -154,6 +155,8 @@ def _bits(dataset: Dataset) -> int:
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:
     """Replace what is not a number, or infinite, by the least number there is."""
+    if values.dtype.kind in "ui":
+        return values
     finite = np.isfinite(values)
     return values if finite.all() else np.where(finite, values, np.min(values[finite], initial=0.0))
 
@@ -220,6 +223,8 @@ def _voi(
 
 def _padding(display: Display, pixels: NDArray[Any]) -> NDArray[np.bool_] | None:
     """Find padding pixels, and fractions that are no numbers."""
+    if display.padding is None and pixels.dtype.kind in "ui":
+        return None
     padding = ~np.isfinite(pixels)
     if display.padding is not None:
         low, high = display.padding

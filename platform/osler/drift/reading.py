@@ -21,7 +21,7 @@ from osler.dicom.pixels import read_image
 from osler.dicom.refusals import attempt, from_header_error, refusing
 from osler.drift.arrived import Arrived
 from osler.drift.image_statistics import displayed_statistics, stored_statistics
-from osler.ingest.workers import Workers
+from osler.engine import EngineChoice
 from osler_contracts.drift.fields import FIELDS, HEADER_FIELDS, IMAGE_FIELDS
 from osler_contracts.drift.observations import Observations, observe
 from osler_contracts.errors import OslerError
@@ -81,7 +81,7 @@ def observations_of(
     held = ValueCache(cache)
     rows = [held.load(image.sha256) for image in images]
     missing = [number for number, row in enumerate(rows) if row is None]
-    with Workers(workers if missing else 0) as pool:
+    with EngineChoice(workers=workers if missing else 0).open() as pool:
         answers = pool.map(read_values, [images[number].path for number in missing], _lost)
         for done, (number, values) in enumerate(zip(missing, answers, strict=True), 1):
             rows[number] = values

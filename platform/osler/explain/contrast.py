@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 
-from osler.adapt.changes import ConceptDelta
 from osler.adapt.patch import SitePatch
 from osler.bottleneck.calibration import Calibration
 from osler.bottleneck.pipeline import Pipeline
-from osler.bottleneck.records import Array, BoolArray, ConceptState, Features, columns
+from osler.bottleneck.records import Array, BoolArray, Features, Output, columns
 from osler.calibrate.record import SiteCalibration
 from osler.calibrate.words import abstention, coverage_sentence
-from osler.explain.explanation import ConceptReading, Explanation, Finding, Passage, PatchEffect, PredictionSet
+from osler.explain.cautions import of_abstention, of_calibration, of_likeness, of_residual
+from osler.explain.context import Context
+from osler.explain.explanation import SHOWN, Explanation, Finding, PatchEffect, PredictionSet
+from osler.explain.reading import NEGLIGIBLE, Contrast, Read
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_knowledge.bank import Citation, Concept
 
-_NEGLIGIBLE = 1e-9
+FEWEST, MOST, MOST_OF = 5, 10, 0.9  # concepts of the first screen, and the share of the margin that ends it
 
 
 def explain(
@@ -34,6 +35,7 @@ def explain(
     corrections: Mapping[str, float] | None = None,
     calibration: SiteCalibration | None = None,
     warnings: tuple[str, ...] = (),
+    context: Context | None = None,
 ) -> Explanation:
     """Explain one study.
 
@@ -45,12 +47,14 @@ def explain(
         patch: The patch in force.
         corrections: Concepts that a reader sets, to a value in [0, 1].
         calibration: The calibration in force at the site, made under this very patch; else the model's own is used.
-        warnings: What else the explanation is to say.
+        warnings: Why an active calibration does not hold, as `CalibrationStore.in_force` says it.
+        context: What stands around the study; without it nothing is said of sites, places and other studies.
 
     Raises:
         OslerError: `patch-invalid` for a patch of another model, `unknown-concept`, `usage` for a value out of range,
             `calibration-invalid` for a calibration of another site, model or patch, or one that has expired.
     """
+    context = context or Context()
     pipeline = replace(pipeline, patches={})
     patched = pipeline if patch is None else patch.apply(pipeline)
     here = patch if patch is not None and patch.site == site and not patch.changes_nothing else None
@@ -64,9 +68,21 @@ def explain(
     pair = (pipeline.classes.index(findings[0].id), pipeline.classes.index(findings[1].id))
     contrast, before = Contrast.of(patched, pair, site), Contrast.of(pipeline, pair)
     scored = pipeline.scorer.score(features, pipeline.bank)
-    readings = _readings(pipeline, contrast, scored, output.state, before.contributions(plain.state.static[0]), here)
+    read = Read(pipeline, contrast, scored, output.state, before.contributions(plain.state.static[0]), here, context)
+    readings = tuple(sorted(read.concepts(), key=lambda one: (-abs(one.contribution), one.id)))
     measured_here = calibration is not None or (held.studies > 0 and held.site == site and not here)
     prediction_set, reason = _set(output.logits[0], pipeline.classes, calibration, bool(corrections))
+    margin = findings[0].logit - findings[1].logit
+    contributions = np.array([one.contribution for one in readings])
+    residual, share = beside(output, pair, contributions)
+    likeness = read.likeness(features)
+    noted = (
+        *context.warnings,
+        *of_calibration(warnings),
+        *of_abstention(reason if prediction_set is not None else ""),
+        *of_likeness(likeness),
+        *of_residual(share),
+    )
     return Explanation(
         study=study,
         site=site,
@@ -76,18 +92,26 @@ def explain(
         finding=findings[0],
         runner_up=findings[1],
         findings=findings,
-        margin=findings[0].logit - findings[1].logit,
+        margin=margin,
         baseline=contrast.baseline,
-        concepts=tuple(sorted(readings, key=lambda one: (-abs(one.contribution), one.id))),
+        concepts=readings,
         calibration=_said(held, calibration),
         calibrated_here=measured_here and not corrections,
-        patch=None if here is None else _effect(here, _finding_of(plain.logits[0], pipeline, pipeline.calibration)),
+        patch=None if here is None else _effect(here, plain.logits[0], pipeline, pair, margin),
         corrections=dict(corrections or {}),
         finding_uncorrected=_uncorrected(patched, features, site, held) if corrections else None,
         prediction_set=prediction_set,
         abstains=None if prediction_set is None else len(prediction_set.classes) != 1,
         abstains_because=reason,
-        warnings=warnings,
+        warnings=noted,
+        residual=residual,
+        residual_share=share,
+        first=tuple(one.id for one in readings[: first_screen(contributions)]),
+        shown=tuple(one.id for one in readings[:SHOWN]),
+        would_change=read.would_change(output.logits[0], patched, site) if context.searching else None,
+        similar=read.similar() if context.searching else (),
+        similar_among=read.similar_among() if context.searching else None,
+        likeness=likeness,
     )
 
 
@@ -104,37 +128,6 @@ def _finding(name: str, logit: float, raw: float, calibrated: float, calibration
     threshold = calibration.operating_points.get(name)
     decision = "no operating point" if threshold is None else "called" if calibrated >= threshold else "not called"
     return Finding(name, logit, raw, calibrated if calibration.studies else None, threshold, decision)
-
-
-@dataclass(frozen=True, eq=False)
-class Contrast:
-    """One class against another: weights (C,), the neutral values they are measured from, and what remains.
-
-    `sum(weights * (a - neutral)) + baseline` is the margin, for every concept state `a`.
-    """
-
-    first: str
-    second: str
-    weights: Array
-    neutral: Array
-    baseline: float
-
-    @classmethod
-    def of(cls, pipeline: Pipeline, pair: tuple[int, int], site: str | None = None) -> Contrast:
-        """Build the contrast of two classes, given by index, by the head as it is at a site."""
-        first, second = pair
-        weights, at_neutral = pipeline.head_weights(site), pipeline.neutral_logits(site)
-        return cls(
-            first=pipeline.classes[first],
-            second=pipeline.classes[second],
-            weights=weights[first] - weights[second],
-            neutral=pipeline.neutral,
-            baseline=float(at_neutral[first] - at_neutral[second]),
-        )
-
-    def contributions(self, values: Array) -> Array:
-        """Return what each concept adds to the margin, for values (..., C)."""
-        return np.asarray(self.weights * (values - self.neutral))
 
 
 def _clamp(pipeline: Pipeline, corrections: Mapping[str, float]) -> tuple[BoolArray, Array] | None:
@@ -182,70 +175,38 @@ def _set(
     return PredictionSet(held, sets.coverage, sets.method, sets.reached, sentence), abstention(held)
 
 
-def _effect(patch: SitePatch, without: Finding) -> PatchEffect:
-    return PatchEffect(patch.id, patch.created, patch.reason, patch.masked, patch.amplified, patch.edits, without)
+def _effect(patch: SitePatch, plain: Array, pipeline: Pipeline, pair: tuple[int, int], margin: float) -> PatchEffect:
+    first, second = pair
+    return PatchEffect(
+        patch.id,
+        patch.created,
+        patch.reason,
+        patch.masked,
+        patch.amplified,
+        patch.edits,
+        _finding_of(plain, pipeline, pipeline.calibration),
+        margin_with=margin,
+        margin_without=float(plain[first] - plain[second]),
+        expires=patch.expires,
+    )
 
 
-def _readings(
-    pipeline: Pipeline,
-    contrast: Contrast,
-    scored: ConceptState,
-    used: ConceptState,
-    before: Array,
-    patch: SitePatch | None,
-) -> list[ConceptReading]:
-    """Read every concept of the one study, in the bank's order; `before` (C,) is what each contributed without the patch."""
-    values, probabilities = used.static[0], None if scored.prob is None else scored.prob[0, 0]
-    contributions = contrast.contributions(values)
-    location = "unavailable" if scored.maps is None else "unvalidated"
-    readings = []
-    for c, concept in enumerate(pipeline.bank.concepts):
-        delta = None if patch is None else patch.deltas.get(concept.id)
-        readings.append(
-            ConceptReading(
-                **_knowledge(concept, contrast, float(contrast.weights[c])),
-                probability=None if probabilities is None else float(probabilities[c]),
-                value=float(values[c]),
-                contribution=float(contributions[c]),
-                direction=_direction(float(contributions[c])),
-                state=_state(bool(used.clamped[0, 0, c]), delta),
-                contribution_unpatched=None if patch is None else float(before[c]),
-                location=location,
-            )
-        )
-    return readings
+def beside(output: Output, pair: tuple[int, int], contributions: Array) -> tuple[float, float]:
+    """Return what of the margin went past the concepts, and its share of everything that moved the margin."""
+    if output.residual_logits is None:
+        return 0.0, 0.0
+    residual = float(output.residual_logits[0, pair[0]] - output.residual_logits[0, pair[1]])
+    whole = abs(residual) + float(np.abs(contributions).sum())
+    return residual, abs(residual) / whole if whole > NEGLIGIBLE else 0.0
 
 
-def _direction(contribution: float) -> str:
-    return "neither" if abs(contribution) < _NEGLIGIBLE else "for" if contribution > 0 else "against"
+def first_screen(contributions: Array) -> int:
+    """Return how many concepts the first screen shows: 5 to 10, until they hold most of what moved the margin (M20.1).
 
-
-def _state(clamped: bool, delta: ConceptDelta | None) -> str:
-    if clamped:
-        return "corrected"
-    if delta is None:
-        return "as scored"
-    if delta.mask:
-        return "ignored at this site"
-    return "amplified at this site" if delta.gain > 1 and not delta.knots else "shifted at this site"
-
-
-def _knowledge(concept: Concept, contrast: Contrast, weight: float) -> dict[str, Any]:
-    """Return what the bank says of a concept, and whether the model's weight runs against it."""
-    own, other = concept.prior.get(contrast.first), concept.prior.get(contrast.second)
-    expected = (own.value if own else 0) - (other.value if other else 0)
-    return {
-        "id": concept.id,
-        "name": concept.name,
-        "question": concept.question,
-        "region": concept.region,
-        "prior": own.value if own else None,
-        "prior_runner_up": other.value if other else None,
-        "conflict": expected * weight < 0 and abs(weight) >= _NEGLIGIBLE,
-        "citation": _passage(concept.citation),
-        "prior_citation": _passage(own.citation) if own and own.citation else None,
-    }
-
-
-def _passage(citation: Citation) -> Passage:
-    return Passage(citation.passage, citation.title, citation.entry, citation.references)
+    Args:
+        contributions: Of every concept (C,), in any order.
+    """
+    sizes = np.sort(np.abs(contributions))[::-1]
+    total = sizes.sum()
+    enough = int(np.searchsorted(np.cumsum(sizes), MOST_OF * total) + 1) if total > NEGLIGIBLE else FEWEST
+    return min(max(enough, FEWEST), MOST, len(sizes))

@@ -7,9 +7,50 @@ from typing import Any
 
 from osler.calibrate.conformal import Reached
 
-SCHEMA = "osler-explanation/2"
+SCHEMA = "osler-explanation/4"
+SHOWN = 32  # People stop using an explanation that names more (M20.1).
 CITATION_HEADING = "Supports the general association; not evidence from this patient"
 NOTICE = "For research use. Not a medical device."
+ABOUT_THE_MODEL = "This is about the model, not about the patient: it names no cause and no treatment."
+UNMEASURED = "unmeasured here"
+NO_LOCATION = "location unavailable"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure with what it was measured on.
+
+    Attributes:
+        value: The figure, in [0, 1].
+        low: Lower end of its 95% interval.
+        high: Upper end.
+        studies: Studies that it was measured on.
+        present: Those among them that show the concept.
+        where: Of what studies, in words.
+    """
+
+    value: float
+    low: float
+    high: float
+    studies: int
+    present: int
+    where: str
+
+
+@dataclass(frozen=True)
+class ExplanationWarning:
+    """What else is to be known.
+
+    Attributes:
+        code: Stable code: of a contract's clause, or one of `osler.explain.cautions`.
+        message: The same in words.
+    """
+
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
 
 
 @dataclass(frozen=True)
@@ -62,9 +103,17 @@ class ConceptReading:
         prior: What the text says for the finding, in {-1, 0, 1}, None where it says nothing.
         prior_runner_up: The same for the runner-up.
         conflict: Whether the model's weight runs against the text.
+        conflict_runner_up: Whether it runs against what the text says for the runner-up.
         citation: The passage behind the question.
         prior_citation: The passage behind the prior, where there is one.
-        location: `unavailable`, or `unvalidated` where a map can be drawn; no map was checked against readers.
+        location: `validated` where its map may be shown, for the concept is called present and its maps were found to point
+            where it is; else `unavailable`.
+        seen: `present`, `absent` or `uncertain` by limits that were checked on held-out studies, or by the reader's word;
+            `ignored` where a site's patch ignores it, which never means absent.
+        corrected_to: Values that the head receives where a reader says absent and present.
+        localisation: How often its map pointed into the mask on held-out studies; None where nobody checked.
+        grounding_here: Its AUROC at this site, None where it is unmeasured here.
+        grounding_source: The same at the source, None where it was not measured.
     """
 
     id: str
@@ -83,11 +132,30 @@ class ConceptReading:
     citation: Passage
     prior_citation: Passage | None
     location: str
+    seen: str = "uncertain"
+    conflict_runner_up: bool = False
+    corrected_to: tuple[float, float] = (0.0, 1.0)
+    localisation: Measured | None = None
+    grounding_here: Measured | None = None
+    grounding_source: Measured | None = None
 
 
 @dataclass(frozen=True)
 class PatchEffect:
-    """The patch in force, and what the model would have said without it."""
+    """The patch in force, and what the model would have said without it.
+
+    Attributes:
+        id: Its name.
+        created: ISO date.
+        reason: Why it was made.
+        masked: Concepts that are ignored at the site.
+        amplified: Concepts that weigh more there.
+        edits: A sentence for each change.
+        finding_without: The finding without it.
+        margin_with: Logit of the finding minus that of the runner-up.
+        margin_without: The same two classes without it: below zero where the patch turned them round.
+        expires: ISO date of its last day, or None.
+    """
 
     id: str
     created: str
@@ -96,6 +164,9 @@ class PatchEffect:
     amplified: tuple[str, ...]
     edits: tuple[str, ...]
     finding_without: Finding
+    margin_with: float = 0.0
+    margin_without: float = 0.0
+    expires: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,8 +189,108 @@ class PredictionSet:
 
 
 @dataclass(frozen=True)
+class ConceptChange:
+    """One concept that would have to be otherwise: its value and where that stands among the source's, in [0, 1]."""
+
+    id: str
+    name: str
+    value: float
+    value_needed: float
+    percentile: float
+    percentile_needed: float
+
+
+@dataclass(frozen=True)
+class WhatWouldChange:
+    """The fewest changes of concepts by which the model would say the runner-up; about the model, not the patient.
+
+    Attributes:
+        changes: What would have to be otherwise, the largest effect first; empty where none of up to three is plausible.
+        to: The class that it would say then.
+        margin: Its logit minus that of the finding then.
+        distance: How unlike the source's studies the changed concepts are together, see `osler.explain.typicality`.
+        limit: The distance that a change may reach; 95% of held-out source studies are no farther.
+        sentence: The same in words.
+        notice: What it is not.
+    """
+
+    changes: tuple[ConceptChange, ...]
+    to: str
+    margin: float | None
+    distance: float | None
+    limit: float
+    sentence: str
+    notice: str = ABOUT_THE_MODEL
+
+
+@dataclass(frozen=True)
+class SimilarStudy:
+    """An archived study of another patient with a like concept profile.
+
+    Attributes:
+        study: Its pseudonymous UID.
+        site: Its site.
+        distance: Root mean square difference of concepts, in the source's standard deviations.
+        finding: What the model says of it.
+        label: The class that the archive holds of it, None where none is known.
+        review: Where it stands: `to review`, `in review`, `signed` or `amended`.
+    """
+
+    study: str
+    site: str
+    distance: float
+    finding: str
+    label: str | None
+    review: str
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Among which studies similar ones were looked for: of other patients, and read by the model so far.
+
+    Attributes:
+        studies: Number of studies that were compared.
+        archived: Number of archived studies of other patients, of every site, read or not.
+        sentence: The same in words.
+    """
+
+    studies: int
+    archived: int
+    sentence: str
+
+    @classmethod
+    def among(cls, studies: int, archived: int) -> Searched:
+        """Count, and say it."""
+        held = f"{archived:,} archived {'study' if archived == 1 else 'studies'} of other patients"
+        if studies >= archived:
+            return cls(studies, archived, f"Looked for among all {held}.")
+        return cls(studies, archived, f"Looked for among the {studies:,} of {held} that were read so far.")
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How unlike the source a study is.
+
+    Attributes:
+        of: `concepts` or `image features`.
+        distance: Mahalanobis distance to the source's mean.
+        limit: The distance that a share `false_alarm` of held-out source studies exceeds.
+        false_alarm: That share.
+        studies: Held-out source studies that the limit comes from.
+        unlike: Whether the distance exceeds the limit.
+    """
+
+    of: str
+    distance: float
+    limit: float
+    false_alarm: float
+    studies: int
+    unlike: bool
+
+
+@dataclass(frozen=True)
 class Explanation:
-    """Why a study got its finding: `baseline` and the contributions sum to `margin`.
+    """Why a study got its finding: `baseline`, the contributions and `residual` sum to `margin`.
 
     Attributes:
         study: Pseudonymous study UID.
@@ -143,6 +314,14 @@ class Explanation:
         abstains: Whether the set holds other than exactly one class: "I do not know". None where there is no set.
         abstains_because: Why it abstains, or why there is no set; empty where the set holds one class.
         warnings: What else is to be known, such as a calibration that has expired.
+        residual: Part of the margin that passed no concept; 0 where the head sees concepts alone.
+        residual_share: Its size over the sum of all sizes, in [0, 1].
+        first: The concepts for the first screen, 5 to 10 where there are as many; a part of `shown`.
+        shown: The concepts to show, at most 32, the largest contribution first.
+        would_change: What would change the model's mind, None where it was not asked for.
+        similar: Archived studies with a like concept profile, the likest first.
+        similar_among: Among which studies they were looked for, None where nobody looked.
+        likeness: How unlike the source the study is.
     """
 
     study: str
@@ -164,7 +343,15 @@ class Explanation:
     prediction_set: PredictionSet | None = None
     abstains: bool | None = None
     abstains_because: str = ""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[ExplanationWarning, ...] = ()
+    residual: float = 0.0
+    residual_share: float = 0.0
+    first: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    would_change: WhatWouldChange | None = None
+    similar: tuple[SimilarStudy, ...] = ()
+    similar_among: Searched | None = None
+    likeness: tuple[Likeness, ...] = ()
     notice: str = NOTICE
 
     def concept(self, concept_id: str) -> ConceptReading:

@@ -19,9 +19,11 @@ from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features, columns
 from osler.calibrate.record import SiteCalibration
 from osler.calibrate.store import CalibrationStore
+from osler.explain.context import Context
 from osler.explain.contrast import explain
 from osler.explain.explanation import Explanation
 from osler.explain.site_measures import SiteImages, SiteMeasures
+from osler.explain.surroundings import Surroundings
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -123,16 +125,16 @@ class StudyExplainer:
 
     def explain(
         self,
-        uid: str,
+        study: str | StudyRecord,
         *,
         patched: bool = True,
         patch: SitePatch | None = None,
         corrections: Mapping[str, float] | None = None,
     ) -> Explanation:
-        """Explain one study.
+        """Explain one study, with what its archive and its site say of it.
 
         Args:
-            uid: Its pseudonymous UID.
+            study: Its pseudonymous UID, or its record where that was read already.
             patched: Apply the patch in force at the study's site.
             patch: A patch to try instead of it.
             corrections: Values in [0, 1] that a reader sets, by concept.
@@ -140,7 +142,7 @@ class StudyExplainer:
         Raises:
             OslerError: `unknown-study`, `nothing-eligible`, and as `osler.explain.contrast.explain`.
         """
-        study = self.archive.study(uid)
+        study = study if isinstance(study, StudyRecord) else self.archive.study(study)
         chosen = patch or (self.active_patch(study.site) if patched else None)
         calibration, warnings = self.calibration_at(study.site, chosen)
         return explain(
@@ -152,17 +154,29 @@ class StudyExplainer:
             corrections=corrections,
             calibration=calibration,
             warnings=warnings,
+            context=self.surroundings.of(study, chosen),
         )
 
-    def concept_map(self, uid: str, concept_id: str) -> NDArray[np.floating[Any]] | None:
-        """Return where in the image a concept was seen, as logits (h, w) of a coarse grid; None where none can be drawn.
+    @cached_property
+    def surroundings(self) -> Surroundings:
+        """What stands around studies."""
+        return Surroundings(self)
 
-        No such map has been checked against readers.
+    def context(self, study: StudyRecord, patch: SitePatch | None = None) -> Context:
+        """Return what stands around a study under a patch, for `osler.explain.contrast.explain`."""
+        return self.surroundings.of(study, patch)
+
+    def concept_map(self, uid: str, concept_id: str) -> NDArray[np.floating[Any]] | None:
+        """Return where in the image a concept was seen, as logits (h, w) of a coarse grid.
+
+        None where none can be drawn, or where nobody checked that maps of this concept point where it is.
 
         Raises:
             OslerError: `unknown-study`, `unknown-concept`, `nothing-eligible`.
         """
         place = columns(self.pipeline.bank.ids, (concept_id,), "model")[0]
+        if not self.surroundings.validation.of(concept_id).map_shown:
+            return None
         features = self.features(self.archive.study(uid))
         maps = self.pipeline.scorer.score(features, self.pipeline.bank).maps
         return None if maps is None else np.asarray(maps[0, 0, place])

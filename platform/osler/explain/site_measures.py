@@ -17,11 +17,14 @@ from osler.adapt.patch import SitePatch
 from osler.archive import Archive, StudyRecord
 from osler.archive.images import StudyImages, sees_grey
 from osler.bottleneck.correction import FittedCorrection, SiteStatistics, site_statistics, through_stage
+from osler.bottleneck.encoding import Encoding, Progress, encode_images
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.protocols import Encoder
 from osler.bottleneck.records import Array, BoolArray, Features
 from osler.bottleneck.site_features import at_site
 from osler.bottleneck.site_images import LazyImages
+from osler.database import index_stamp
+from osler.engine import Engine
 from osler.files import write_atomically
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -54,7 +57,7 @@ class SiteMeasures:
     pipeline: Pipeline
     encoder: Encoder
     cache: Path
-    _held: dict[tuple[str, str], tuple[tuple[int, ...], SiteStatistics]] = field(default_factory=dict, repr=False)
+    _held: dict[tuple[str, str], tuple[tuple[object, ...], SiteStatistics]] = field(default_factory=dict, repr=False)
 
     @property
     def _corrections(self) -> tuple[FittedCorrection, ...]:
@@ -102,6 +105,21 @@ class SiteMeasures:
         looked = through_stage(self._corrections, "image", LazyImages(images.load, len(images)), own)[0]
         return SiteImages(looked)
 
+    def encode(self, site: str, engine: Engine, progress: Progress = lambda _: None) -> None:
+        """Have every image of a site encoded by an engine's workers, as `of_site` and `of_study` ask for them.
+
+        Args:
+            site: The site.
+            engine: Does the work.
+            progress: Hears how far it is.
+        """
+        images = self._images(self.archive.studies(site))
+        encode_images(engine, Encoding(self.encoder, self.cache), images, progress)
+        if any(one.stage == "image" for one in self._corrections):
+            own = self.statistics(site)
+            moved = Encoding(self.encoder, self.cache, fitted=self._corrections, own=own)
+            encode_images(engine, moved, self._readable(site), progress)
+
     @property
     def _tokens(self) -> bool:
         return bool(getattr(self.pipeline.scorer, "needs_tokens", False))
@@ -122,10 +140,9 @@ class SiteMeasures:
             self._held[key] = (written, self._stored(name) or self._measured(name, site, patch))
         return self._held[key][1]
 
-    def _written(self) -> tuple[int, ...]:
+    def _written(self) -> tuple[object, ...]:
         """Return when the index was written last: a site is measured again once studies have arrived."""
-        paths = sorted(self.archive.workspace.archive.glob("index.sqlite*"))
-        return tuple(path.stat().st_mtime_ns for path in paths if path.suffix != ".sqlite-shm")
+        return index_stamp(self.archive.workspace)
 
     def _images(self, studies: Sequence[StudyRecord]) -> StudyImages:
         return StudyImages.of(self.archive, studies, grey=sees_grey(self.pipeline.notes))

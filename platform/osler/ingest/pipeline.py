@@ -16,20 +16,20 @@ from osler.archive.models import Instance, Study
 from osler.archive.quarantine import Reason
 from osler.archive.records import Outcome
 from osler.archive.store import Archive
+from osler.database import only_writer, open_database
 from osler.deid.crosswalk import Crosswalk
 from osler.deid.links import Link
 from osler.deid.options import BASIC, Profile
 from osler.deid.pseudonyms import Pseudonymizer
 from osler.dicom.refusals import refusal
 from osler.dicom.views import PROJECTION_MODALITIES
-from osler.files import only_writer
+from osler.engine import Engine, EngineChoice, Limits
 from osler.ingest.judge import Verdict, judge, severity_of
 from osler.ingest.labels import StudyNotes, read_labels, scrub
 from osler.ingest.source import Arrival, Source
 from osler.ingest.sources import FolderSource
 from osler.ingest.summary import IngestSummary
 from osler.ingest.tasks import Examined, Job, Prepared, examine, prepare, unread
-from osler.ingest.workers import Limits, Workers
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.contract import Contract, Severity, load_contract
@@ -58,6 +58,7 @@ def ingest(
     second_look: SecondLook | None = None,
     profile: Profile = BASIC,
     crosswalk: Crosswalk | None = None,
+    engine: EngineChoice | None = None,
 ) -> IngestSummary:
     """Take every file of a source into the archive or the quarantine.
 
@@ -79,6 +80,8 @@ def ingest(
         profile: Options of de-identification, and what to do about burned-in text.
         crosswalk: Where originals are kept against pseudonyms; none in research.
         second_look: Given where the source is the workspace's own quarantine: its files are not received once more.
+        engine: Where the work is done, in place of `workers` of this machine. Nodes of a cluster see source and workspace
+            under the same paths; the index is written here alone.
 
     Raises:
         OslerError: `source-missing`, `empty-source`, `unknown-contract`, `table-invalid`, `key-invalid`,
@@ -89,12 +92,13 @@ def ingest(
     notes = read_labels(labels) if labels else {}
     terms = _Terms(agreed, site, key, today or date.today(), notes, profile, crosswalk, second_look, on_file)
     own = (workspace.root, workspace.archive, workspace.quarantine)
-    with only_writer(workspace.archive):
+    with only_writer(workspace, open_database(workspace)):
         arrivals = FolderSource(source, exclude=own) if isinstance(source, Path) else source
         version = f"{agreed.name} {agreed.version}"
         keeper = Keeper(Archive(workspace), site=site, contract=version, fingerprint=pseudonymizer.fingerprint())
         try:
-            with arrivals, Workers(workers, limits, preload=[examine.__module__]) as pool:
+            chosen = engine or EngineChoice(workers=workers)
+            with arrivals, chosen.open(limits, [examine.__module__], folders=[workspace.root]) as pool:
                 run = _Run(keeper, pool, terms)
                 for done in run.take(arrivals):
                     if progress:
@@ -135,7 +139,7 @@ class _Terms:
 class _Run:
     """State of one run."""
 
-    def __init__(self, keeper: Keeper, pool: Workers, terms: _Terms) -> None:
+    def __init__(self, keeper: Keeper, pool: Engine, terms: _Terms) -> None:
         self._keeper = keeper
         self._pool = pool
         self._terms = terms

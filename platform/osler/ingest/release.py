@@ -17,8 +17,8 @@ from osler.archive.models import Instance
 from osler.archive.quarantine import Quarantine, Reason, is_hash_start
 from osler.archive.records import Outcome
 from osler.archive.store import Archive
+from osler.database import only_writer, open_database
 from osler.deid.options import BurnedIn
-from osler.files import only_writer
 from osler.ingest.second_look import Terms, look_again
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
@@ -93,7 +93,7 @@ def discard(workspace: Workspace, start: str, *, actor: str, reason: str) -> Dec
     """
     actor, reason = _words(actor, reason)
     quarantine = Quarantine(workspace.quarantine)
-    with only_writer(workspace.archive):
+    with only_writer(workspace, open_database(workspace)):
         found = quarantine.reason(start)
         _note_decision(workspace, actor, DISCARD, found, reason)
         quarantine.release(found.sha256)

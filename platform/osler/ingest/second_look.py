@@ -61,6 +61,7 @@ class QuarantineSource:
 
     @property
     def total(self) -> int:
+        """Number of files asked for."""
         return len(self._sha256s)
 
     def __enter__(self) -> Self:

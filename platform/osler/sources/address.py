@@ -101,7 +101,8 @@ def parse_place(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not port.isascii() or not port.isdigit() or int(port) not in _PORTS:
         raise OslerError(Code.USAGE, "A place to receive is HOST:PORT or PORT, from 1 to 65535.", "See --help.")
-    return host.strip("[]") or "0.0.0.0", int(port)
+    # Who names no host means every interface, as with other listeners; such a one must name its callers.
+    return host.strip("[]") or "0.0.0.0", int(port)  # nosec B104
 
 
 def _web(text: str) -> Address:

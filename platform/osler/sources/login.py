@@ -13,6 +13,7 @@ from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
 USER, PASSWORD, TOKEN = "OSLER_DICOMWEB_USER", "OSLER_DICOMWEB_PASSWORD", "OSLER_DICOMWEB_TOKEN"
+PASSWORD_FILE = "OSLER_DICOMWEB_PASSWORD_FILE"
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Login:
 def find_login(address: str, file: Path | None = None) -> Login | None:
     """Return the login of a server, None where there is none.
 
-    A given file counts first, then OSLER_DICOMWEB_TOKEN, then OSLER_DICOMWEB_USER with OSLER_DICOMWEB_PASSWORD, then
-    the file in NETRC.
+    A given file counts first, then OSLER_DICOMWEB_TOKEN, then OSLER_DICOMWEB_USER with OSLER_DICOMWEB_PASSWORD or the
+    file that OSLER_DICOMWEB_PASSWORD_FILE names, then the file in NETRC.
 
     Args:
         address: The server's URL.
@@ -43,12 +44,27 @@ def find_login(address: str, file: Path | None = None) -> Login | None:
     if token := os.environ.get(TOKEN):
         return Login(token=token)
     if user := os.environ.get(USER):
-        password = os.environ.get(PASSWORD)
-        if password is None:
-            raise _invalid(f"{USER} is set and {PASSWORD} is not.", "Set both.")
-        return Login(user, password)
+        return Login(user, _password())
     named = os.environ.get("NETRC")
     return _from_file(address, Path(named)) if named else None
+
+
+def _password() -> str:
+    """Return the password of the environment, else that of the secret file, which a service manager hands over."""
+    password, named = os.environ.get(PASSWORD), os.environ.get(PASSWORD_FILE)
+    if password is not None:
+        return password
+    if not named:
+        raise _invalid(
+            f"{USER} is set and {PASSWORD} is not.", f"Set both, or name the password's file as {PASSWORD_FILE}."
+        )
+    try:
+        password = Path(named).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError):
+        password = ""
+    if not password:
+        raise _invalid(f"The file that {PASSWORD_FILE} names holds no password.", "Check its path and its permissions.")
+    return password
 
 
 def _from_file(address: str, file: Path) -> Login:

@@ -57,7 +57,7 @@ class PacsOptions:
 
     get: bool = False
     own_title: str = OWN_TITLE
-    receive: tuple[str, int] = ("0.0.0.0", 11112)
+    receive: tuple[str, int] = ("0.0.0.0", 11112)  # where the PACS sends to # nosec B104
     query: Mapping[str, str] = field(default_factory=dict)
     tls: Tls | None = None
     refetch: bool = False

@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -27,6 +28,7 @@ from osler_contracts.errors import OslerError
 
 # As stored, whatever the transfer syntax (PS3.18 8.7.3.5.2): a server that transcodes would change the bytes.
 ACCEPT_AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+MOST_SAME = 10  # rows of a query for one instance, of which a sound server gives one
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BROKEN = (
     IncompleteError,
@@ -35,6 +37,7 @@ _BROKEN = (
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
 )
+_ANSWERED = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT})
 _LOGIN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 # What they log quotes URLs, and a URL may hold a patient's number.
@@ -121,6 +124,48 @@ class WebClient(DICOMwebClient):
                 write(_content(response))
 
         self._tried(once)
+
+    def has_instance(self, study: str, instance: str) -> bool:
+        """Return whether the server lists an instance of a study, by QIDO-RS.
+
+        Raises:
+            OslerError: as `_told`.
+        """
+        wanted = {"SOPInstanceUID": instance}
+        try:
+            rows = self._rows(lambda: self.search_for_instances(study, limit=MOST_SAME, search_filters=wanted))
+        except OslerError as error:
+            if error.code is Code.NOT_DICOMWEB and self._is_dicomweb():
+                return False  # some servers answer "not found" for a study that they do not have
+            raise
+        return any(instance in row.get("00080018", {}).get("Value", ()) for row in rows)
+
+    def store(self, files: Sequence[bytes]) -> tuple[int, dict[str, Any]]:
+        """Store files in one request by STOW-RS; return the HTTP status and the answer, empty where it is no JSON.
+
+        A refusal of the server is an answer too: it says which were stored, and which were not (PS3.18 10.5.3).
+
+        Raises:
+            OslerError: as `_told`, for what is no answer of the service.
+        """
+        boundary = f"osler-{uuid.uuid4().hex}"
+        part = f"\r\n--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        body = b"".join(part + file for file in files) + f"\r\n--{boundary}--\r\n".encode()
+        headers = {
+            "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
+            "Accept": "application/dicom+json",
+        }
+
+        def once() -> tuple[int, dict[str, Any]]:
+            url = f"{self.base_url}/studies"
+            # In one piece: servers have answered a chunked request with success and stored nothing of it.
+            response = self._session.post(url, data=body, headers=headers, timeout=self._patience.timeout_s)
+            if response.status_code not in _ANSWERED:
+                response.raise_for_status()
+            answer = response.json() if "json" in response.headers.get("Content-Type", "") else {}
+            return response.status_code, answer if isinstance(answer, dict) else {}
+
+        return self._tried(once)
 
     def _is_dicomweb(self) -> bool:
         """Return whether the plainest of queries is understood; Orthanc's own interface refuses that one too."""

@@ -1,57 +1,45 @@
-"""`anchored_committee`: unlabelled studies set the site's scale, a few labelled ones move a head that stays tied to the source's.
+"""`anchored_committee`: unlabelled studies set the site's scale, a few labelled ones say how far to trust the source's head.
 
 Three steps, each of which may end in "no change":
 
 1. *Scale.* Features are standardised to the source's by the moments of all measured studies, unless the labelled ones speak
-   against it by `caution` standard errors of their bounded margins `tanh(margin / spread of the logits)`.
-2. *Head.* In units of the source's deviation within classes, two heads are fitted to the n shots of K classes:
-   `anchored` logistic regression (see `anchored_head`), its penalty growing with the number of concepts; and the
-   discriminant of `m_k = (prior_shots mu_k + n_k mean_k) / (prior_shots + n_k)` and of
-   `S = (prior_studies Sigma + sum d d') / (prior_studies + n)`, with mu and Sigma of the source and d the shots' distances from
-   their m. Each is scaled to the source head's spread of logits over the site's studies; their mean counts
-   `n / (n + source_shots)`, the source's own head the rest. The three err differently, so their mean errs less than each.
-3. *Guards.* The change is made where the bounded margin of shots left out, one of each class at a time, rises by more than
-   `caution` standard errors; of that change the largest share that costs the source's held-out studies no more than
-   `source_tolerance` of their accuracy.
+   against it by `caution` standard errors of their bounded margins `u = tanh(margin / spread of the logits)`.
+2. *Head.* Four members keep all, most, some and nothing of the source's head (`osler.adapt.committee`). Shots left out, one
+   of each class at a time, judge them: member m counts `p_m ~ belief_m exp(n mean of u_m)`, n shots of K classes. The head is
+   the mean of the members by p.
+   Where the source's head is no better than chance on them, only the two members without it are heard.
+3. *Guards.* The change is made where the mean of u over shots left out rises by more than `caution` standard errors, or
+   rises at all where the source's head is no better than chance. It is turned away from what the source's studies span until
+   they lose no more than `source_tolerance` (`osler.adapt.source_hold`). Where the source's head is no better than chance and
+   what that takes away is proven on shots left out by `release` standard errors, it holds nothing back: what the source would
+   lose is measured and said, and the patch acts at its own site only.
 
 Where fewer than two shots of a class are there, nothing can be left out, and the head stays as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from osler.adapt.adapter import patch_of
-from osler.adapt.adapters.anchored_head import anchored
-from osler.adapt.adapters.concept_lda import discriminant, source_covariance
+from osler.adapt.adapters.concept_lda import source_covariance
 from osler.adapt.changes import HeadChange, SiteCorrection
-from osler.adapt.guards import (
-    Logits,
-    WeightEdit,
-    check_support,
-    class_balanced_mean,
-    margins,
-    source_guard,
-    strongest,
-)
+from osler.adapt.committee import MEMBERS, OF_SOURCE, Committee, LeftOut, Shots, added
+from osler.adapt.guards import SLACK, WeightEdit, class_balanced_mean
 from osler.adapt.linear_model import LinearModel
 from osler.adapt.new_head import sentences
 from osler.adapt.patch import GuardOutcome, SitePatch
-from osler.adapt.site_values import Labels, SourceUnits, order_of, site_values, unlabelled
+from osler.adapt.site_values import SourceUnits, in_order
+from osler.adapt.source_hold import SourceHold, turned
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array, Support
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
 CORRECTION = "feature_moments"
-BLENDS = tuple(round(step / 20, 2) for step in range(20, 0, -1))
-_TINY = 1e-12
-
-Head = tuple[Array, Array]
 
 
 @dataclass(frozen=True)
@@ -59,12 +47,15 @@ class AnchoredCommittee:
     """The recommended adapter.
 
     Attributes:
-        strength: Penalty of the anchored regression, times the number of concepts for its weights.
+        strength: Penalty of the regression near the source, times the number of concepts for its weights.
         prior_shots: Shots of a class that the source's mean counts as.
         prior_studies: Studies that the source's covariance within classes counts as.
-        source_shots: Shots that the source's own head counts as.
+        source_shots: Shots that the source's own head counts as, in the member that stays tied to it.
+        belief: What is believed of the members before a shot was seen, in the order of `osler.adapt.committee.MEMBERS`.
         caution: Standard errors by which labelled studies must speak for a new head, or against the site's scale.
-        source_tolerance: How much the ungated source accuracy may fall, as a fraction.
+        source_tolerance: How much the ungated, class-balanced source accuracy may fall, as a fraction; 1 holds nothing back.
+        release: Standard errors by which shots left out must prove what the source's tolerance takes away before it is lifted,
+            where the source's head is no better than chance on them.
         standardise: Whether features are standardised where the model remembers its source's moments.
         min_shots: Fewest shots a class.
     """
@@ -73,8 +64,10 @@ class AnchoredCommittee:
     prior_shots: float = 1.5
     prior_studies: float = 16.0
     source_shots: float = 8.0
+    belief: tuple[float, float, float, float] = (0.2, 0.5, 0.15, 0.15)
     caution: float = 1.0
-    source_tolerance: float = 0.005
+    source_tolerance: float = 0.05
+    release: float = 2.0
     standardise: bool = True
     min_shots: int = 1
 
@@ -82,12 +75,17 @@ class AnchoredCommittee:
     needs_labels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        positive = (self.strength, self.prior_shots, self.prior_studies, self.source_shots)
-        if self.min_shots < 1 or self.caution < 0 or not all(0 < number < np.inf for number in positive):
+        positive = (self.strength, self.prior_shots, self.prior_studies, self.source_shots, *self.belief)
+        if (
+            self.min_shots < 1
+            or min(self.caution, self.release) < 0
+            or not all(0 < number < np.inf for number in positive)
+        ):
             raise OslerError(
                 Code.USAGE,
-                f"{self.name} got strength and counts {positive}, caution {self.caution:g}, {self.min_shots} shots at least.",
-                "Give numbers above 0, a caution of 0 or more, and at least 1 shot.",
+                f"{self.name} got strength, counts and beliefs {positive}, caution {self.caution:g}, release {self.release:g}, "
+                f"{self.min_shots} shots at least.",
+                "Give numbers above 0, a caution and a release of 0 or more, and at least 1 shot.",
             )
 
     def fit(self, pipeline: Pipeline, support: Support, *, created: str) -> SitePatch:
@@ -99,20 +97,19 @@ class AnchoredCommittee:
         model = LinearModel.of(pipeline)
         support = in_order(pipeline, support, self.min_shots)
         made, scale = self._scale(pipeline, model, support)
-        here = support if made is None else _moved(support, made)
-        fit = _Fit(self, model, SourceUnits.within(pipeline), Shots.of(pipeline, model, here))
-        edit, blend, guards = fit.guarded(source_covariance(pipeline, fit.units))
+        shots = Shots.of(pipeline, model, support if made is None else _moved(support, made))
+        edit, guards = self._head(committee_of(self, pipeline, model, shots))
         head = None
-        if blend:
-            weights, bias = blend * edit.weights, blend * np.asarray(edit.bias)
-            said = sentences(pipeline, model.weights, model.weights + weights)
-            head = HeadChange.of(model.classes, model.ids, weights, bias, said)
+        if not edit.empty:
+            bias = np.asarray(edit.bias)
+            said = sentences(pipeline, model.weights, model.weights + edit.weights)
+            head = HeadChange.of(model.classes, model.ids, edit.weights, bias, said)
         return patch_of(
             self,
             pipeline,
             support,
             created=created,
-            reason=_reason(made, blend, len(fit.shots.y), (*scale, *guards)),
+            reason=_reason(made, head, len(shots.y), (*scale, *guards)),
             corrections=() if made is None else (made,),
             head=head,
             guards=(*scale, *guards),
@@ -128,8 +125,8 @@ class AnchoredCommittee:
         measured = support.everything
         made = SiteCorrection.of(fitted, fitted.correction.measure(measured, fitted.reference), len(measured))
         before, after = (Shots.of(pipeline, model, one) for one in (support, _moved(support, made)))
-        gain = after.bounded(model.logits) - before.bounded(model.logits)
-        mean, error = class_balanced_mean(gain, support_labels(support)), _error(gain)
+        gain = after.bounded(model.logits(after.values)) - before.bounded(model.logits(before.values))
+        mean, error = class_balanced_mean(gain, before.y), _error(gain)
         sentence = (
             f"Bounded margin of the labelled studies as the site's scale is set to the source's: {mean:+.3f}, "
             f"standard error {error:.3f}."
@@ -137,124 +134,80 @@ class AnchoredCommittee:
         passed = mean >= -self.caution * error
         return (made if passed else None), (GuardOutcome("site-scale", passed, 0.0, mean, sentence),)
 
-
-@dataclass(frozen=True, eq=False)
-class Shots:
-    """Concept values of the labelled studies (n, C), their labels (n,), and the spread of the source head's logits at the site."""
-
-    values: Array
-    y: Labels
-    everything: Array
-    spread: float
-
-    @classmethod
-    def of(cls, pipeline: Pipeline, model: LinearModel, support: Support) -> Shots:
-        """Score a support whose studies are in order."""
-        everything = site_values(pipeline, support)
-        values = replace(pipeline, patches={}).state(support.features).static
-        return cls(values, support_labels(support), everything, spread_of(model.logits(everything)))
-
-    def bounded(self, logits: Logits) -> Array:
-        """Return the bounded margin (n,) of each labelled study."""
-        return np.asarray(np.tanh(margins(logits(self.values), self.y) / self.spread))
-
-    def folds(self) -> Iterator[tuple[Labels, Labels]]:
-        """Yield the places that are kept and left out: of each class one, the first, the second and so on."""
-        turn = np.zeros(len(self.y), np.intp)
-        for k in np.unique(self.y):
-            turn[self.y == k] = np.arange((self.y == k).sum())
-        for j in range(int(turn.max()) + 1):
-            yield np.flatnonzero(turn != j), np.flatnonzero(turn == j)
-
-
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    settings: AnchoredCommittee
-    model: LinearModel
-    units: SourceUnits
-    shots: Shots
-
-    def guarded(self, covariance: Array) -> tuple[WeightEdit, float, tuple[GuardOutcome, ...]]:
-        """Return what is added to the head, the share of it that passes every guard, and what they measured."""
-        shots, model = self.shots, self.model
+    def _head(self, committee: Committee) -> tuple[WeightEdit, tuple[GuardOutcome, ...]]:
+        """Return what is added to the head once every guard was heard, and what they measured."""
+        shots, model = committee.shots, committee.model
         nothing = WeightEdit(np.zeros_like(model.weights), np.zeros_like(model.bias))
         if np.bincount(shots.y).min() < 2:
             said = "With one labelled study of a class none can be left out to prove a new head on."
-            return nothing, 0.0, (GuardOutcome("leave-shots-out", False, 0.0, 0.0, said),)
-        before, after = model.logits(shots.values), np.empty((len(shots.y), len(model.classes)))
-        for kept, left in shots.folds():
-            edit = self.edit(shots.values[kept], shots.y[kept], covariance)
-            after[left] = edit.logits(model.logits, shots.values[left])
-        were, are = (np.tanh(margins(logits, shots.y) / shots.spread) for logits in (before, after))
-        gain = are - were
-        passed = class_balanced_mean(gain, shots.y) > self.settings.caution * _error(gain) + _TINY
-        low, high = class_balanced_mean(were, shots.y), class_balanced_mean(are, shots.y)
+            return nothing, (GuardOutcome("leave-shots-out", False, 0.0, 0.0, said),)
+        left_out = committee.left_out()
+        chance = _no_better_than_chance(left_out.logits[0], shots)
+        weights = self._weights(left_out.logits, shots, chance)
+        proof = self._proof(left_out.logits, weights, shots, chance)
+        if not proof.passed:
+            return nothing, (proof,)
+        edit = added(list(zip(weights, committee.edits(shots.values, shots.y), strict=True)))
+        hold = SourceHold(model, shots.everything, self.source_tolerance, self.caution)
+        turn, lost = hold.held(edit)
+        if chance and self._costs_much(left_out, weights, turn):
+            measured = hold.measured(edit)
+            said = (
+                "The labelled studies say that what the model learned at its source does not hold here, so it holds nothing "
+                f"back. {measured.sentence}"
+            )
+            return edit, (proof, replace(measured, passed=True, sentence=said))
+        return turned(edit, turn), (proof, lost)
+
+    def _weights(self, left_out: Array, shots: Shots, chance: bool) -> Array:
+        """Return how much each member counts (members,)."""
+        heard = np.array([len(shots.y) * class_balanced_mean(shots.bounded(one), shots.y) for one in left_out])
+        belief = np.array(self.belief)
+        if chance:
+            belief[: len(OF_SOURCE)], heard[: len(OF_SOURCE)] = 0.0, -np.inf
+        weights = belief * np.exp(heard - heard.max())
+        return np.asarray(weights / weights.sum())
+
+    def _proof(self, left_out: Array, weights: Array, shots: Shots, chance: bool) -> GuardOutcome:
+        """Judge the mean of the members on shots left out."""
+        were, are = shots.bounded(left_out[0]), shots.bounded(np.tensordot(weights, left_out, axes=1))
+        low, high, error = class_balanced_mean(were, shots.y), class_balanced_mean(are, shots.y), _error(are - were)
+        counted = ", ".join(f"{name} {share:.0%}" for name, share in zip(MEMBERS, weights, strict=True))
         said = (
-            f"Bounded margin of shots left out: {low:+.3f} before, {high:+.3f} after, "
-            f"standard error of the difference {_error(gain):.3f}."
+            f"Bounded margin of shots left out: {low:+.3f} before, {high:+.3f} after, standard error of the difference "
+            f"{error:.3f}. What counts of the source's head: {counted}."
         )
-        outcome = GuardOutcome("leave-shots-out", bool(passed), low, high, said)
-        if not passed:
-            return nothing, 0.0, (outcome,)
-        edit = self.edit(shots.values, shots.y, covariance)
-        held = model.source
-        blend, guards = strongest(
-            BLENDS, [source_guard(model.logits, held.values, held.y, edit, self.settings.source_tolerance)]
-        )
-        return edit, blend, (outcome, *guards)
+        if chance:
+            said += " It is no better than chance on these shots, so that a rise is enough."
+        asked = 0.0 if chance else self.caution * error
+        return GuardOutcome("leave-shots-out", bool(high - low > asked + SLACK), low, high, said)
 
-    def edit(self, values: Array, y: Labels, covariance: Array) -> WeightEdit:
-        """Return what the committee adds to the head."""
-        model, n = self.model, len(y)
-        own = (model.weights, model.bias)
-        share = n / (n + self.settings.source_shots)
-        weights, bias = np.zeros_like(own[0]), np.zeros_like(own[1])
-        for head in (self._anchored(values, y), self._discriminant(values, y, covariance)):
-            scale = self.shots.spread / spread_of(self.shots.everything @ head[0].T + head[1])
-            weights += 0.5 * share * (scale * head[0] - own[0])
-            bias += 0.5 * share * (scale * head[1] - own[1])
-        return WeightEdit(weights, bias)
-
-    def _anchored(self, values: Array, y: Labels) -> Head:
-        temperature, strength = self.model.temperature, self.settings.strength
-        anchor = self.units.folded(self.model.weights / temperature, self.model.bias / temperature)
-        moved = anchored(self.units(values), y, *anchor, strength * values.shape[1], strength)
-        return self.units.unfolded(*moved)
-
-    def _discriminant(self, values: Array, y: Labels, covariance: Array) -> Head:
-        x, source = self.units(values), self.units(self.model.source.mean)
-        prior, studies = self.settings.prior_shots, self.settings.prior_studies
-        counts = np.bincount(y, minlength=len(source))[:, None]
-        sums = np.zeros_like(source)
-        np.add.at(sums, y, x)
-        means = (prior * source + sums) / (prior + counts)
-        off = x - means[y]
-        return self.units.unfolded(*discriminant(means, (studies * covariance + off.T @ off) / (studies + len(y))))
+    def _costs_much(self, left_out: LeftOut, weights: Array, turn: Array) -> bool:
+        """Whether shots left out prove that the source's tolerance takes away what would help here."""
+        shots = left_out.shots
+        whole, held = (shots.bounded(left_out.mixed(weights, one)) for one in (np.eye(len(turn)), turn))
+        return class_balanced_mean(whole - held, shots.y) > self.release * _error(whole - held) + SLACK
 
 
-def in_order(pipeline: Pipeline, support: Support, min_shots: int) -> Support:
-    """Return the support with its studies class by class in an order of their own.
-
-    Raises:
-        OslerError: `support-insufficient`.
-    """
-    y = check_support(support, pipeline.classes, min_shots)
-    values = replace(pipeline, patches={}).state(support.features).static
-    order = order_of(values)
-    order = order[np.argsort(y[order], kind="stable")]
-    measured = unlabelled(support)  # before the order of the support itself is lost
-    return replace(support, features=support.features.rows(order), y=y[order], unlabelled=measured)
-
-
-def support_labels(support: Support) -> Labels:
-    """Return the labels of a support that was checked."""
-    assert support.y is not None
-    return support.y
+def committee_of(settings: AnchoredCommittee, pipeline: Pipeline, model: LinearModel, shots: Shots) -> Committee:
+    """Return the members for a model and the shots of a site."""
+    within = SourceUnits.within(pipeline)
+    return Committee(
+        model,
+        within,
+        SourceUnits.total(pipeline),
+        source_covariance(pipeline, within),
+        shots,
+        settings.strength,
+        settings.prior_shots,
+        settings.prior_studies,
+        settings.source_shots,
+    )
 
 
-def spread_of(logits: Array) -> float:
-    """Return the mean distance of logits (n, K) from their mean over classes."""
-    return float(np.abs(logits - logits.mean(axis=1, keepdims=True)).mean()) + _TINY
+def _no_better_than_chance(logits: Array, shots: Shots) -> bool:
+    right = (logits.argmax(axis=1) == shots.y).astype(float)
+    return bool(class_balanced_mean(right, shots.y) <= 1 / logits.shape[1] + SLACK)
 
 
 def _moved(support: Support, made: SiteCorrection) -> Support:
@@ -265,12 +218,12 @@ def _error(gain: Array) -> float:
     return float(gain.std() / np.sqrt(len(gain)))
 
 
-def _reason(made: SiteCorrection | None, blend: float, n: int, guards: tuple[GuardOutcome, ...]) -> str:
+def _reason(made: SiteCorrection | None, head: HeadChange | None, n: int, guards: tuple[GuardOutcome, ...]) -> str:
     done = []
     if made is not None:
         done.append(f"the scale of {made.studies} unlabelled studies set to the source's")
-    if blend:
-        done.append(f"the head moved by what {n} labelled studies ask for, {blend:.0%} of it")
+    if head is not None:
+        done.append(f"the head moved by what {n} labelled studies ask for")
     if done:
         said = " and ".join(done)
         return f"{said[0].upper()}{said[1:]}."

@@ -22,7 +22,7 @@ from scipy.special import log_softmax
 from osler.adapt.adapter import patch_of
 from osler.adapt.new_head import replaced_head, source_head
 from osler.adapt.patch import SitePatch
-from osler.adapt.site_values import Labels, SourceUnits, shots
+from osler.adapt.site_values import Labels, SourceUnits, in_span, shots
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array, Support
 from osler_contracts.codes import Code
@@ -85,16 +85,18 @@ def anchored(
         strength: Of the penalty on weights.
         bias_strength: Of the penalty on biases.
     """
-    K, C = weights.shape
+    K = len(weights)
     counts = np.bincount(y, minlength=K)
     weigh = len(y) / (np.count_nonzero(counts) * counts[y])
     truth = np.eye(K)[y]
-    penalty = np.concatenate([np.full((K, C), strength), np.full((K, 1), bias_strength)], axis=1)
-    wide = np.concatenate([x, np.ones((len(x), 1))], axis=1)
-    start = wide @ np.concatenate([weights, bias[:, None]], axis=1).T
+    within, basis = in_span(x)
+    r = len(basis)
+    penalty = np.concatenate([np.full((K, r), strength), np.full((K, 1), bias_strength)], axis=1)
+    wide = np.concatenate([within, np.ones((len(x), 1))], axis=1)
+    start = x @ weights.T + bias
 
     def loss(flat: Array) -> tuple[float, Array]:
-        step = flat.reshape(K, C + 1)
+        step = flat.reshape(K, r + 1)
         logp = log_softmax(start + wide @ step.T, axis=1)
         value = -(weigh * (truth * logp).sum(axis=1)).sum() + 0.5 * (penalty * step**2).sum()
         gradient = (weigh[:, None] * (np.exp(logp) - truth)).T @ wide + penalty * step
@@ -102,13 +104,13 @@ def anchored(
 
     found = minimize(
         loss,
-        np.zeros(K * (C + 1)),
+        np.zeros(K * (r + 1)),
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": ROUNDS, "maxfun": 2 * ROUNDS, "gtol": GRADIENT, "ftol": 1e-14},
     )
-    step = found.x.reshape(K, C + 1)
-    return weights + step[:, :C], bias + step[:, C]
+    step = found.x.reshape(K, r + 1)
+    return weights + step[:, :r] @ basis, bias + step[:, r]
 
 
 ADAPTER = AnchoredHead

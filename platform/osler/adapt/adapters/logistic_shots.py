@@ -14,7 +14,7 @@ import numpy as np
 from osler.adapt.adapter import patch_of
 from osler.adapt.new_head import replaced_head, source_head
 from osler.adapt.patch import SitePatch
-from osler.adapt.site_values import Labels, SourceUnits, shots
+from osler.adapt.site_values import Labels, SourceUnits, in_span, shots
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array, Support
 from osler_contracts.codes import Code
@@ -51,20 +51,23 @@ class LogisticShots:
         source_head(pipeline)
         values, y = shots(pipeline, support, self.min_shots)
         units = SourceUnits.total(pipeline)
-        weights, bias = units.unfolded(*self._regressed(units(values), y))
+        weights, bias = units.unfolded(*regressed(units(values), y, self.C))
         reason = f"Head replaced by a logistic regression on {len(y)} labelled studies."
         return patch_of(
             self, pipeline, support, created=created, reason=reason, head=replaced_head(pipeline, weights, bias)
         )
 
-    def _regressed(self, x: Array, y: Labels) -> tuple[Array, Array]:
-        from sklearn.linear_model import LogisticRegression
 
-        model = LogisticRegression(C=self.C, class_weight="balanced", tol=TOLERANCE, max_iter=ROUNDS).fit(x, y)
-        weights, bias = model.coef_, model.intercept_
-        if len(weights) == 1:
-            weights, bias = np.concatenate([-weights / 2, weights / 2]), np.concatenate([-bias / 2, bias / 2])
-        return weights, bias
+def regressed(x: Array, y: Labels, C: float = 1.0) -> tuple[Array, Array]:
+    """Return weights (K, D) and bias (K,) of a logistic regression on x (n, D), each class weighing alike."""
+    from sklearn.linear_model import LogisticRegression
+
+    within, basis = in_span(x)
+    model = LogisticRegression(C=C, class_weight="balanced", tol=TOLERANCE, max_iter=ROUNDS).fit(within, y)
+    weights, bias = model.coef_ @ basis, model.intercept_
+    if len(weights) == 1:
+        weights, bias = np.concatenate([-weights / 2, weights / 2]), np.concatenate([-bias / 2, bias / 2])
+    return weights, bias
 
 
 ADAPTER = LogisticShots

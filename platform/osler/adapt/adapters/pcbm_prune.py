@@ -16,8 +16,9 @@ import numpy as np
 from osler.adapt.adapter import patch_of
 from osler.adapt.changes import HeadChange
 from osler.adapt.guards import Guard, LeaveOneShotOut, WeightEdit, source_guard, strongest
-from osler.adapt.linear_model import LinearModel, ordered_shots
+from osler.adapt.linear_model import LinearModel
 from osler.adapt.patch import GuardOutcome, SitePatch
+from osler.adapt.site_values import shots
 from osler.adapt.tti_steps import Labels, find_flags, link_costs
 from osler.bottleneck.heads.edited import EditedHead, HeadEdit, Step
 from osler.bottleneck.pipeline import Pipeline
@@ -68,7 +69,7 @@ class PcbmPrune:
             guards = tuple(judge(1.0) for judge in self._judges(pipeline, model, support, change))
             said = [f"cut *{_concept(model, c)}* from {_plain(k)}: by hand" for k, c in self.pairs]
             return self._patch(pipeline, support, created, change, said, _by_hand(change, self.pairs, guards), guards)
-        values, y = ordered_shots(pipeline, support, self.min_shots)
+        values, y = shots(pipeline, support, self.min_shots)
         pairs = self._choose(model, values, y)
         change = self._cut(pipeline, model, pairs)
         if change.empty:
@@ -106,9 +107,9 @@ class PcbmPrune:
         judges = [source_guard(model.logits, held.values, held.y, change, self.source_tolerance)]
         if support.y is None or not len(support.y):
             return judges
-        values, y = ordered_shots(pipeline, support, min_shots=0)
-        shots = LeaveOneShotOut(values, y, (change,) * len(y), (False,) * len(y))
-        return [shots.guard(model.logits), *judges]
+        values, y = shots(pipeline, support, min_shots=0)
+        judged = LeaveOneShotOut(values, y, (change,) * len(y), (False,) * len(y))
+        return [judged.guard(model.logits), *judges]
 
     def _sentences(self, model: LinearModel, values: Array, y: Labels, pairs: tuple[Pair, ...]) -> list[str]:
         costs, agreed = self._costs(model, values, y)

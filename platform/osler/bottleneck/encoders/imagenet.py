@@ -21,7 +21,7 @@ from osler.bottleneck.encoders.checkpoint import (
     shipped_encoder_folder,
     write_json,
 )
-from osler.bottleneck.encoders.preprocess import Preprocess, half_precision
+from osler.bottleneck.encoders.preprocess import Preprocess, half_precision, portions
 from osler.bottleneck.records import Array, Features
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -30,7 +30,6 @@ KIND, NAME = "imagenet", "imagenet_lite0"
 WIDTH, STRIDE = 1280, 32
 # The scaling of the original, (x - 127) / 128 on 8 bits.
 MEAN, STD = 127 / 255, 128 / 255
-_BATCH = 64
 
 
 def lite0(folder: EncoderFolder, side: int) -> nn.Module:
@@ -134,8 +133,8 @@ class ImageNetEncoder:
             OslerError: `input-range`.
         """
         pooled, spatial = [torch.zeros(0, WIDTH)], []
-        for start in range(0, len(images), _BATCH):
-            batch = torch.stack([self.preprocess(image) for image in images[start : start + _BATCH]])
+        for rows in portions(len(images), self.device):
+            batch = torch.stack([self.preprocess(image) for image in images[rows]])
             with torch.inference_mode(), half_precision(self.device):
                 maps = self.model.extract_features(batch.to(self.device, memory_format=torch.channels_last))
             places = maps.float().cpu().flatten(2).transpose(1, 2)

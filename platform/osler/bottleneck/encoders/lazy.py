@@ -24,6 +24,10 @@ class LazyEncoder:
     folder: Path
     digest: str
 
+    def __reduce__(self) -> tuple[type[LazyEncoder], tuple[Path, str]]:
+        """Send another process the folder's name, never the network."""
+        return LazyEncoder, (self.folder, self.digest)
+
     @cached_property
     def loaded(self) -> Encoder:
         """The encoder; its hashes are checked now."""

@@ -7,19 +7,41 @@ where. The third stage's lie 16 pixels apart and see about half as far.
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from osler.bottleneck.encoders.catalogue import encoder_folder, open_encoder, shipped_names
+from osler.bottleneck.encoders.checkpoint import (
+    CARD,
+    FORMAT,
+    GOLDEN_TOLERANCE,
+    GOLDEN_TOLERANCE_HALF,
+    HASHES,
+    OTHER_CONFIG,
+    EncoderFolder,
+    golden_image,
+    invalid,
+    mismatch,
+    sha256_of,
+    write_json,
+)
 from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler.bottleneck.encoders.preprocess import Preprocess
 from osler.bottleneck.records import Array, Features
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
+KIND = "stage"
+RULES = "tokens of an earlier stage of an encoder"  # A folder that names rules has no weights of its own.
+PART = "part"
 STAGES = (1, 2, 3, 4)
 _BATCH = 64
 
@@ -31,10 +53,14 @@ class StageEncoder:
     Attributes:
         encoder: The encoder.
         stage: 1 to 4; tokens of stage 3 lie 16 pixels apart, those of stage 2 lie 8 apart.
+        folder: Name of its folder, empty where it has none.
+        golden_checked: Whether the folder recorded an embedding and a token that were reproduced at loading.
     """
 
     encoder: OpenClipEncoder
     stage: int = 3
+    folder: str = ""
+    golden_checked: bool = False
 
     def __post_init__(self) -> None:
         if not hasattr(self.encoder.model.visual, "attnpool") or self.stage not in STAGES:
@@ -44,15 +70,59 @@ class StageEncoder:
                 f"Use a ResNet of open_clip, and one of the stages {', '.join(map(str, STAGES))}.",
             )
 
+    @classmethod
+    def from_folder(cls, path: Path, sha256: str | None = None, device: str = "cpu") -> StageEncoder:
+        """Open the encoder that a folder names, a shipped one by name or the one in its own folder `part`, at its stage.
+
+        Args:
+            path: Folder with `encoder.json` and `hashes.json`.
+            sha256: There are no weights of its own that could have it: any is refused.
+            device: Device of torch.
+
+        Raises:
+            OslerError: `model-hash-mismatch` where the encoder is another, or a test image gives another embedding or other
+                tokens than were recorded; `model-invalid`.
+        """
+        folder = EncoderFolder(Path(path))
+        folder.verify(sha256)
+        try:
+            model = folder.config["model_cfg"]
+            name, digest, stage = str(model[PART]["name"]), str(model[PART]["digest"]), int(model["stage"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise invalid(f"The encoder's folder {folder.path} does not name an encoder and its stage.") from error
+        if Path(name).name != name:
+            raise invalid(f"The encoder's folder {folder.path} names a part outside itself.")
+        part = open_encoder(name if name in shipped_names() else folder.path / PART / name, device=device)
+        if part.digest != digest:
+            raise mismatch(f"Encoder {name!r} below {folder.path.name!r}")
+        if not isinstance(part, OpenClipEncoder):
+            raise invalid(f"The encoder {name!r} is no network of open_clip, and has no stages.")
+        golden = folder.hashes.get("golden")
+        encoder = cls(part, stage, folder.path.name, golden is not None)
+        if golden is not None and not encoder._reproduces(golden):
+            raise mismatch(f"What encoder {encoder.name!r} makes of the test image")
+        return encoder
+
     @property
     def name(self) -> str:
-        """Name of the encoder, and the stage."""
-        return f"{self.encoder.name}, stage {self.stage}"
+        """Name of its folder, or of the encoder and the stage."""
+        return self.folder or f"{self.encoder.name}, stage {self.stage}"
+
+    @property
+    def device(self) -> str:
+        """Device of torch."""
+        return self.encoder.device
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What the digest covers: the encoder and the stage."""
+        part = {"name": self.encoder.name, "digest": self.encoder.digest}
+        return {"kind": KIND, "model_cfg": {"rules": RULES, PART: part, "stage": self.stage}, "preprocess_cfg": {}}
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the encoder's digest and the stage."""
-        return hashlib.sha256(f"{self.encoder.digest} stage {self.stage}".encode()).hexdigest()
+        """SHA-256 over the encoder's name and digest and the stage; that of its folder."""
+        return hashlib.sha256(json.dumps(self.configuration, sort_keys=True).encode()).hexdigest()
 
     @property
     def width(self) -> int:
@@ -89,3 +159,50 @@ class StageEncoder:
                     seen = stage(seen)
             parts.append(seen.flatten(2).transpose(1, 2).float().cpu().numpy())
         return replace(features, tokens=np.concatenate(parts), grid=self.grid)
+
+    def golden(self) -> dict[str, list[float]]:
+        """Return the embedding (D,) of the test image and the mean (width of the stage,) of its tokens."""
+        seen = self.encode([golden_image()], tokens=True)
+        if seen.tokens is None:
+            raise ValueError("A stage gives tokens")
+        rows = {"embedding": seen.pooled[0], "mean_token": seen.tokens[0].mean(0)}
+        return {name: [round(float(value), 6) for value in row] for name, row in rows.items()}
+
+    def _reproduces(self, recorded: dict[str, Any]) -> bool:
+        tolerance = max(recorded["tolerance"], GOLDEN_TOLERANCE_HALF if self.device.startswith("cuda") else 0.0)
+        # Tokens have no norm of one, so that their tolerance goes with their size.
+        return all(
+            len(row) == len(recorded[name]) and np.allclose(row, recorded[name], rtol=tolerance, atol=tolerance)
+            for name, row in self.golden().items()
+        )
+
+
+ENCODER = StageEncoder
+
+
+def write_folder(folder: Path, name: str | Path, stage: int, *, card: str) -> StageEncoder:
+    """Write a folder for a stage of an encoder, with what loading will check; an encoder that is not shipped is copied into it.
+
+    Args:
+        folder: Where to.
+        name: Name of a shipped encoder, or its folder: a ResNet of open_clip.
+        stage: 1 to 4.
+        card: What the encoder is, in Markdown.
+
+    Raises:
+        OslerError: as `StageEncoder.from_folder`.
+    """
+    source = encoder_folder(name)
+    part = open_encoder(source.path)
+    if not isinstance(part, OpenClipEncoder):
+        raise invalid(f"The encoder {part.name!r} is no network of open_clip, and has no stages.")
+    encoder = StageEncoder(part, stage)
+    folder.mkdir(parents=True, exist_ok=True)
+    if part.name not in shipped_names():
+        shutil.copytree(source.path, folder / PART / part.name)
+    write_json(folder / OTHER_CONFIG, encoder.configuration)
+    (folder / CARD).write_text(card, encoding="utf-8")
+    files = {one: sha256_of(folder / one) for one in (OTHER_CONFIG, CARD)}
+    golden = {**encoder.golden(), "tolerance": GOLDEN_TOLERANCE}
+    write_json(folder / HASHES, {"format": FORMAT, "files": files, "golden": golden})
+    return StageEncoder.from_folder(folder)

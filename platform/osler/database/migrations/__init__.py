@@ -1,0 +1,1 @@
+"""Alembic's folder: what it runs (`env`) and the steps from each schema to the next (`versions`)."""

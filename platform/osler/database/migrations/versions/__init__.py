@@ -1,0 +1,1 @@
+"""A step a file; once published, a step is never changed."""

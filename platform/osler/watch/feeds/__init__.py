@@ -1,0 +1,3 @@
+"""What tells that a study has arrived: a feed a file."""
+
+from __future__ import annotations
