@@ -7,7 +7,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +141,21 @@ def tallies(recipe: AdaptRecipe, bout: Bout) -> Iterator[tuple[str, int, Tally]]
         draws = bout.supports if adapter.needs_labels else {0: np.zeros((1, 0), np.intp)}
         for n, places in draws.items():
             tally = Tally()
-            for rows in places:
+            for draw, rows in enumerate(places):
                 support = bout.support(rows) if adapter.needs_labels else bout.whole
+                support = mislabelled(support, recipe.wrong_labels, len(recipe.classes), seed=(recipe.seed, n, draw))
                 one_draw(tally, adapter, bout.arena, support, planted)
             yield name, n, tally
+
+
+def mislabelled(support: Support, wrong: int, classes: int, *, seed: tuple[int, ...]) -> Support:
+    """Return a support in which the labels of some studies, drawn by the seed, are those of other classes."""
+    if support.y is None or not wrong:
+        return support
+    rng, y = np.random.default_rng(seed), support.y.copy()
+    chosen = rng.choice(len(y), wrong, replace=False)
+    y[chosen] = (y[chosen] + rng.integers(1, classes, wrong)) % classes
+    return replace(support, y=y)
 
 
 def one_draw(tally: Tally, adapter: Adapter, arena: Arena, support: Support, planted: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from osler_training.adaptation import paired
 from osler_training.experiments.resumable import read_json
 
 NAME = "table.md"
@@ -33,6 +34,7 @@ def write_markdown(out: Path, shots: Sequence[int] | None = None) -> Path:
             and row["stream"] == table["rows"][0]["stream"]
         ]
         text += ["", f"## {source} to {target}, {method} on {encoder}, {rows[0]['stream']} stream", "", *grid(rows)]
+    text += ["", "## On the same draws", "", *paired.lines(row for row in table["paired"] if row["n"] in chosen)]
     path = out / NAME
     path.write_text("\n".join(text) + "\n", encoding="utf-8")
     return path

@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from osler_contracts.codes import Code
-from osler_contracts.errors import OslerError
 from osler_training.adaptation import plots
 from osler_training.adaptation.markdown import legend
-from osler_training.adaptation.table import GAINS, SECONDS, TABLE
+from osler_training.adaptation.table import GAINS, SECONDS
 from osler_training.experiments.resumable import read_json
-from osler_training.shift.markup import STYLE, code, escape, figure, grid, interval, points, section, signed
-from osler_training.shift.page import NOTICE
-from osler_training.shift.track import RUNS
+from osler_training.shift.frame import RunFolder, document, head
+from osler_training.shift.markup import code, escape, figure, grid, interval, points, section, signed
 
 Row = Mapping[str, Any]
 PAGE = "report.html"
@@ -30,32 +27,20 @@ def write_page(folder: Path) -> Path:
     Raises:
         OslerError: `source-missing` where the folder holds no bench.
     """
-    if not (folder / TABLE).is_file():
-        raise OslerError(Code.SOURCE_MISSING, f"{folder} holds no table.", "Name the folder of `osler adapt bench`.")
     run = Run(folder)
     parts = [head_of(run), data_of(run), *pooled_of(run), *targets_of(run), planted_of(run), choices_of(run)]
     parts += [seconds_of(run), refused_of(run)]
-    title = escape(f"Adaptation: {run.recipe['name']}")
-    text = (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>\n'
-        f"<body><main>\n{''.join(one for one in parts if one)}</main></body></html>\n"
-    )
     path = folder / PAGE
-    path.write_text(text, encoding="utf-8")
+    path.write_text(document(f"Adaptation: {run.recipe['name']}", parts), encoding="utf-8")
     return path
 
 
-class Run:
+class Run(RunFolder):
     """What a bench left in its folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.table: dict[str, Any] = read_json(folder / TABLE)
-        self.lab: dict[str, Any] = read_json(folder / "lab.json")
-        self.recipe: dict[str, Any] = self.lab["recipe"]
+        super().__init__(folder, "osler adapt bench")
         self.seconds: list[dict[str, Any]] = read_json(folder / SECONDS)
-        self.runs: dict[str, Any] = read_json(folder / RUNS) if (folder / RUNS).is_file() else {}
-        self.refused: list[dict[str, Any]] = [read_json(path) for path in sorted(folder.glob("cells/*/refused.json"))]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -75,31 +60,12 @@ def ground_of(row: Row) -> tuple[Any, ...]:
 
 def head_of(run: Run) -> str:
     """Return title, notices, and what the bench can be traced by."""
-    recipe, lab = run.recipe, run.lab
-    phantom = '<p class="warn">Phantoms: every image is a drawing. Nothing here says how a model does on patients.</p>'
-    notes = "".join(f"<li>{escape(one)}</li>" for one in recipe["notes"])
-    traced = {
-        "Recipe": f"{escape(recipe['name'])} {code(lab['digest'])}",
-        "Bank": f"{escape(lab['bank']['name'])}, version {lab['bank']['version']} {code(lab['bank']['digest'])}",
-        "Halves, streams and supports": ", ".join(
-            f"{escape(name)} {code(one['digest'])}" for name, one in lab["halves"].items()
-        ),
-        "Encoders": ", ".join(f"{escape(name)} {code(digest)}" for name, digest in lab["encoders"].items()),
-        "MLflow": f"parent run {code(run.runs['parent'], 32)} of experiment {escape(run.runs['experiment'])}, "
-        f"{len(run.runs['cells'])} nested runs"
-        if run.runs
-        else "not logged",
-    }
-    listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in traced.items())
+    halves = ", ".join(f"{escape(name)} {code(one['digest'])}" for name, one in run.lab["halves"].items())
     told = (
         "Every patch was confined to its site: predictions at the source were the same to the last bit with each of them, "
         "which was checked. What the source would lose without that confinement is the last column."
     )
-    return (
-        f"<header><h1>{escape(recipe['name'])}: {escape(' or '.join(recipe['classes']))}</h1>"
-        f'<p class="notice">{NOTICE}</p>{phantom if recipe["phantom"] else ""}<dl>{listed}</dl>'
-        f"<p>{escape(legend(run.table))}</p><p>{told}</p>{f'<ul>{notes}</ul>' if notes else ''}</header>"
-    )
+    return head(run, {"Halves, streams and supports": halves}, f"<p>{escape(legend(run.table))}</p><p>{told}</p>")
 
 
 def data_of(run: Run) -> str:

@@ -38,6 +38,8 @@ class AdaptRecipe(ShiftRecipe):
         least_test: Fewest test studies of each class; a smaller class gives the rest to the pool, or the site is refused.
         harm: How much worse than no change counts as harm, as a fraction of balanced accuracy.
         rival: Adapter to be overtaken by, such as logistic regression on the shots: from which n is it ahead?
+        standard: Adapter that needs no labels, with which every other is compared on the same draws; empty for none.
+        wrong_labels: Shots of every support whose label is changed to another class, for adapters to stand.
         planted: By target, the concepts that the phantom's makers confounded; how often each is masked is reported.
     """
 
@@ -49,6 +51,8 @@ class AdaptRecipe(ShiftRecipe):
     least_test: Count = 8
     harm: Annotated[float, Field(ge=0, lt=1)] = 0.01
     rival: str = ""
+    standard: str = ""
+    wrong_labels: Annotated[int, Field(ge=0)] = 0
     planted: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -77,12 +81,18 @@ class AdaptRecipe(ShiftRecipe):
             raise ValueError(f"a bench of adaptation knows no {', '.join(unused)}")
         if NONE not in self.preprocessing or self.preprocessing[NONE]:
             raise ValueError(f"preprocessing needs `{NONE}: []`, against which every gain is measured")
-        if self.rival and self.rival not in self.adapters:
-            raise ValueError(f"rival names {self.rival}, which adapters does not have")
+        for role in ("rival", "standard"):
+            if getattr(self, role) not in ("", *self.adapters):
+                raise ValueError(f"{role} names {getattr(self, role)}, which adapters does not have")
+        if self.wrong_labels and self.shots[0] <= self.wrong_labels:
+            raise ValueError(
+                f"{self.wrong_labels} wrong labels would leave no shot of a class where it has {self.shots[0]}"
+            )
         if strangers := sorted(set(self.planted) - set(self.data)):
             raise ValueError(f"planted names {', '.join(strangers)}, which data does not have")
         for name, entry in self.adapters.items():
-            made(name, entry)
+            if made(name, entry).needs_labels and name == self.standard:
+                raise ValueError(f"standard names {name}, which needs labels")
         return self
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -24,28 +23,9 @@ from osler_training.adaptation.table import write_table
 from osler_training.experiments.resumable import claim, in_parallel, read_json, write_json
 from osler_training.shift.lines import RecipeFile
 from osler_training.shift.recipe import NONE
-from osler_training.shift.run import Clock, Progress
+from osler_training.shift.run import Clock, Progress, Ran
 
 CELLS, LAB, HALVES, REFUSED = "cells", "lab.json", "halves", "refused.json"
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What became of a bench.
-
-    Attributes:
-        out: Its folder.
-        done: Cells with a result.
-        refused: Reason by cell or target, of those that cannot be benched.
-        failed: Errors that nobody foresaw, by cell; such cells are tried again when the bench is resumed.
-        seconds: How long it took.
-    """
-
-    out: Path
-    done: int
-    refused: Mapping[str, str]
-    failed: Mapping[str, str]
-    seconds: float
 
 
 def run_bench(
@@ -57,18 +37,9 @@ def run_bench(
     resume: bool = False,
     progress: Progress = lambda line: None,
 ) -> Ran:
-    """Run every cell that is not there yet, and write the table.
+    """Run every cell of a bench that is not there yet, and write the table; see `run_recipe` for arguments and errors.
 
-    Args:
-        file: The recipe.
-        out: Folder of the results.
-        cache: Folder of the feature cache, which experiments may share.
-        workers: Processes, of one thread each.
-        resume: Go on with what `out` holds of the same recipe and data.
-        progress: Receives lines.
-
-    Raises:
-        OslerError: Whatever is wrong with recipe or data, before anything is fitted; `workspace-occupied`.
+    Targets that cannot be benched are among the refused.
     """
     start = monotonic()
     progress("looking at recipe, data, splits and encoders")

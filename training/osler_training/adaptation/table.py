@@ -12,6 +12,7 @@ import numpy as np
 from osler.bottleneck.records import BoolArray
 from osler_training.adaptation.cell import BEFORE, NONE_BEFORE, RESULT, TIMES, read_right
 from osler_training.adaptation.estimates import Resampling, harm, lower_bound, overtaken_from, upper_bound
+from osler_training.adaptation.paired import paired
 from osler_training.adaptation.plan import Cell, Fit, cells_of
 from osler_training.adaptation.recipe import AdaptRecipe
 from osler_training.evaluate.bootstrap import Estimate, mean_of
@@ -145,7 +146,7 @@ def seconds(recipe: AdaptRecipe, out: Path) -> Rows:
 
 
 def make_table(recipe: AdaptRecipe, out: Path) -> dict[str, Any]:
-    """Return the table: `rows` by cell, stream, adapter and shots, `pooled` over models and targets, `label_free`."""
+    """Return the table: `rows` by cell, stream, adapter and shots, `pooled` over models and targets, `label_free`, `paired`."""
     entries: list[Entry] = []
     chosen: Rows = []
     rows: Rows = []
@@ -171,6 +172,10 @@ def make_table(recipe: AdaptRecipe, out: Path) -> dict[str, Any]:
         "rows": rows,
         "pooled": pooled(entries, rows),
         "label_free": chosen,
+        "paired": [
+            {**told, **shown(difference), "harmed": harm_of(harmed, draws)}
+            for told, difference, harmed, draws in paired(recipe, grounds(recipe, out))
+        ],
         "overtaken": overtakings(recipe, rows),
     }
 

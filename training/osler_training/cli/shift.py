@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from osler.cli.command import CommandResult, add_workspace, say
+from osler.cli.engine import add_engine, chosen_engine
 
 SUMMARY = "run a recipe of sites, corrections and methods (resumable), and write its page"
 
@@ -16,13 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     runs = actions.add_parser("run", help="run every cell of a recipe that is not there yet")
     runs.add_argument("recipe", metavar="RECIPE", help="a YAML file, or the name of a shipped recipe")
     runs.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (default: shift/NAME)")
-    runs.add_argument("--workers", type=int, default=2, metavar="N", help="processes of one thread each (default: 2)")
     runs.add_argument("--resume", action="store_true", help="go on with what DIR holds of the same recipe and data")
     runs.add_argument(
         "--cache", type=Path, metavar="DIR", help="folder of features, for recipes to share (default: DIR.features)"
     )
     runs.add_argument("--check", action="store_true", help="look at recipe, data and splits, and fit nothing")
     runs.add_argument("--no-tracking", action="store_true", help="leave MLflow alone")
+    add_engine(runs, "worker processes of one thread each (default: 2, or one for each core of a Ray cluster)")
     add_workspace(runs)
     report = actions.add_parser("report", help="write one HTML page of a run")
     report.add_argument("folder", type=Path, metavar="DIR", help="folder of the results")
@@ -36,6 +37,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 
 def _run(arguments: argparse.Namespace) -> CommandResult:
     from osler.workspace import Workspace
+    from osler_contracts.codes import Code
+    from osler_contracts.errors import OslerError
     from osler_training.shift.lab import cache_folder, open_lab
     from osler_training.shift.lines import read_recipe
     from osler_training.shift.plan import cells_of
@@ -49,12 +52,15 @@ def _run(arguments: argparse.Namespace) -> CommandResult:
         lines = [f"{name}: {one['images']} images, {one['classes']}" for name, one in described["sites"].items()]
         lines.append(f"{len(cells_of(lab.recipe))} cells, {len(lab.bank.ids)} concepts; nothing is wrong.")
         return CommandResult({**described, "cells": len(cells_of(lab.recipe))}, lines)
+    engine = chosen_engine(arguments)
+    if engine.here:
+        raise OslerError(Code.USAGE, "A run needs a worker.", "Give --workers 1 or more.")
     out = (arguments.out or Path("shift") / file.recipe.name).resolve()
     ran = run_recipe(
         file,
         out,
         cache=cache_folder(arguments.cache, out),
-        workers=max(arguments.workers, 1),
+        engine=engine,
         resume=arguments.resume,
         progress=lambda line: say(f"shift: {line}"),
     )

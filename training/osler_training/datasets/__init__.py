@@ -20,7 +20,7 @@ from osler_training.datasets.images import Images
 
 __all__ = ["Images", "dataset_names", "open_dataset"]
 
-HELPERS = frozenset({"concept_maps", "confounded", "images", "labels", "reading", "tables"})
+HELPERS = frozenset({"concept_maps", "confounded", "images", "labels", "reading", "stain", "tables"})
 
 
 def dataset_names() -> list[str]:

@@ -1,7 +1,8 @@
 """Confounded splits of real images (M1 protocol): a class goes with a value of an attribute, and at the end with another.
 
 In `train`, `select`, `calibrate` and `id_test` class k is seen with value k only; in `ood_test` with the value of the next
-class, which for two classes is the reverse. A patient is in one split at most.
+class, which for two classes is the reverse. A few `exceptions` of the reverse may stand in the first three: what methods that
+know groups live on. A patient is in one split at most.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ from osler_training.datasets.images import Images
 
 FORMAT = "osler-confounded/1"
 SPLITS = ("train", "select", "calibrate", "id_test", "ood_test")
-_FILLED = ("ood_test", "id_test", "calibrate", "select", "train")  # the scarce side first
+MAY_EXCEPT = SPLITS[:3]
+EXCEPT = "exceptions of "
+# The scarce side first; exceptions come last, so that they change nothing else.
+_FILLED = ("ood_test", "id_test", "calibrate", "select", "train", *(EXCEPT + name for name in MAY_EXCEPT))
 Rows = NDArray[np.intp]
 
 
@@ -80,6 +84,7 @@ def confound(
     values: Sequence[Value],
     sizes: Mapping[str, int],
     seed: int,
+    exceptions: Mapping[str, int] | None = None,
 ) -> ConfoundedSplit:
     """Draw a confounded split.
 
@@ -91,30 +96,41 @@ def confound(
             `{"low": .., "high": ..}`).
         sizes: Images of each class in each of `SPLITS`.
         seed: Seed of the draw. The order of the rows does not matter.
+        exceptions: Images of each class with the reversed value, beside those of `sizes`, in some of `MAY_EXCEPT`. Without any, the
+            same seed draws the same rows.
 
     Raises:
         OslerError: `usage` where classes, values or sizes do not fit together; `support-insufficient`, with the counts,
             where there are too few images.
     """
     _check(images, classes, attribute, values, sizes)
+    exceptions = dict(exceptions or {})
+    if set(exceptions) - set(MAY_EXCEPT) or min(exceptions.values(), default=1) < 1:
+        raise _usage(f"The exceptions are {exceptions}.", f"Give positive numbers for some of {', '.join(MAY_EXCEPT)}.")
     side = _sides(images, classes, attribute, values)
     patients = linked_patients(images)
-    chosen = _fill(images, side, patients, sizes, np.random.default_rng(seed))
+    wanted = {**sizes, **{EXCEPT + name: count for name, count in exceptions.items()}}
+    chosen = _fill(images, side, patients, wanted, np.random.default_rng(seed))
     short = {split: need for split, (_, need) in chosen.items() if need.any()}
     if short:
         raise OslerError(
             Code.SUPPORT_INSUFFICIENT,
             f"There are too few images for {', '.join(short)}; of {_counted(side, patients, classes)} "
-            f"{_wanted(short, classes, sizes)}.",
+            f"{_wanted(short, classes, wanted)}.",
             "Ask for smaller sizes, or give more images.",
         )
-    rows = {split: np.sort(chosen[split][0]) for split in SPLITS}
+    none = np.array([], np.intp)
+    rows = {
+        split: np.sort(np.concatenate([chosen[split][0], chosen.get(EXCEPT + split, (none, none))[0]]))
+        for split in SPLITS
+    }
     record: dict[str, Any] = {
         "format": FORMAT,
         "classes": list(classes),
         "attribute": attribute,
         "values": [asdict(one) if isinstance(one, Band) else one for one in map(_value, values)],
         "sizes": {split: int(sizes[split]) for split in SPLITS},
+        **({"exceptions": {split: int(count) for split, count in exceptions.items()}} if exceptions else {}),
         "seed": seed,
         "patients_known": float(
             images.table["patient_known"].to_numpy(bool)[np.concatenate(list(rows.values()))].mean()
@@ -176,13 +192,22 @@ def _sides(images: Images, classes: Sequence[str], attribute: str, values: Seque
     """Return class and side of each image (n, 2): side 0 with its own value, 1 with the next one's; -1 for neither."""
     count = len(classes)
     y = images.table["label"].map({name: k for k, name in enumerate(classes)}).fillna(-1).to_numpy(np.intp)
-    member = np.stack([_has(images.table[attribute], _value(one)) for one in values], axis=1)
-    if (member.sum(1) > 1).any():
-        raise _usage("Some images have two of the values at once.", "Give values that exclude each other.")
-    value = np.where(member.any(1), member.argmax(1), -1)
+    value = values_of(images, attribute, values)
     side = np.where(value == y, 0, np.where(value == (y + 1) % count, 1, -1))
     side[(y < 0) | (value < 0) | images.table["key"].duplicated().to_numpy()] = -1  # the same file twice adds nothing
     return np.stack([y, side], axis=1)
+
+
+def values_of(images: Images, attribute: str, values: Sequence[Value]) -> Rows:
+    """Return which of the values each image has (n,), -1 where it has none of them.
+
+    Raises:
+        OslerError: `usage` where an image has two at once.
+    """
+    member = np.stack([_has(images.table[attribute], _value(one)) for one in values], axis=1)
+    if (member.sum(1) > 1).any():
+        raise _usage("Some images have two of the values at once.", "Give values that exclude each other.")
+    return np.where(member.any(1), member.argmax(1), -1)
 
 
 def _value(value: Value) -> str | list[str] | Band:
@@ -215,8 +240,8 @@ def _fill(
     wanted = {patient: {int(side[row, 1]) for row in rows} for patient, rows in members.items()}
     classes = int(side[:, 0].max()) + 1
     free, filled = set(queue), {}
-    for split in _FILLED:
-        here = int(split == "ood_test")
+    for split in (name for name in _FILLED if name in sizes):
+        here = int(split == "ood_test" or split.startswith(EXCEPT))
         need = np.full(classes, sizes[split], np.intp)
         taken: list[int] = []
         # Those who serve this side alone go first: who serves both is kept for the side that runs short.

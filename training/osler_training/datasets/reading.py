@@ -71,6 +71,7 @@ class Loader:
         return replace(self.reading, inverted=True) if row in self.inverted else self.reading
 
     def __call__(self, row: int) -> Array:
+        """Read the image of a row."""
         return self.reading_of(row)(self.paths[row])
 
 

@@ -21,6 +21,7 @@ from osler_knowledge.bank import ConceptBank
 from osler_knowledge.propose import build_bank
 from osler_knowledge.review import Reviewer
 from osler_knowledge.tasks import DEFAULT_TASK
+from osler_training.demo.checking import check_models
 from osler_training.demo.experiment import PRIOR, adapt, fit_methods, read_setting
 from osler_training.demo.hospitals import LATER, REFERENCE, SOURCE, TARGET, demo_nuisance, make_and_ingest
 from osler_training.experiments.adaptation import AdaptationRecord
@@ -124,6 +125,8 @@ def run_demo(workspace: Workspace, recipe: DemoRecipe, *, workers: int, progress
     with watch.step("fitting"):
         tracker = open_tracker(workspace)
         fitted = fit_methods(workspace, setting, recipe, tracker, progress)
+    with watch.step("checking explanations"):
+        check_models(workspace, setting, fitted, recipe, workers=workers, progress=progress)
     with watch.step("adaptation"):
         progress(f"adapting to {TARGET} with {recipe.shots} studies a class")
         adaptation = adapt(workspace, setting, fitted, recipe, tracker)

@@ -26,7 +26,9 @@ EXPERIMENT = "adaptation"
 class SiteAdapter(Protocol):
     """From a pipeline and a few studies to a patch."""
 
-    def fit(self, pipeline: Pipeline, support: Support, *, created: str) -> SitePatch: ...
+    def fit(self, pipeline: Pipeline, support: Support, *, created: str) -> SitePatch:
+        """Fit a patch of the pipeline to the support; `created` is the day, ISO 8601."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
-import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from multiprocessing import get_context
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from osler.engine import UNLIMITED, Engine, EngineChoice
 from osler.files import write_atomically
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
 RECIPE = "recipe.json"
-# Sums depend on how many threads share them, so that a cell is computed by one, whatever the machine offers.
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -61,47 +54,23 @@ def read_json(path: Path) -> Any:
 def in_parallel(run: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
     """Yield what `run` returns of each task, as they are finished, from processes of one thread each.
 
-    A process of its own is used for one worker too: the same arithmetic gives the same bits whatever the number.
+    A process of its own is used for one worker too: the same arithmetic gives the same bits whatever the number. A process
+    that somebody kills costs its task a second try.
 
     Args:
-        run: Picklable; it writes what must outlive the process.
+        run: Picklable; it writes what must outlive the process, and may find a part of that there already.
         tasks: Picklable.
         workers: Number of processes.
     """
-    with (
-        _environment(ONE_THREAD),
-        ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
-        ) as pool,
-    ):
-        futures = [pool.submit(run, task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with open_pool(EngineChoice(workers=workers)) as pool:
+        yield from pool.map(run, tasks, ordered=False)
 
 
-def _begin(parent: int) -> None:
-    """Compute with one thread, and end with the parent, so that a killed run leaves no orphan that writes on."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        os._exit(1)
-    import torch
+def open_pool(engine: EngineChoice, folders: Sequence[Path] = ()) -> Engine:
+    """Return workers for tasks of seconds and more, without limits.
 
-    torch.set_num_threads(1)
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    Args:
+        engine: The engine.
+        folders: Folders that every worker must see.
+    """
+    return engine.open(UNLIMITED, ("torch",), ahead=1, folders=folders)

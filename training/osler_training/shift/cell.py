@@ -23,6 +23,7 @@ from osler_training.fit.corrections import corrected_probabilities
 from osler_training.fit.methods import fit_method
 from osler_training.fit.problem import Classifier, Cohort
 from osler_training.shift.examine import examined
+from osler_training.shift.groups import asks_for_groups, grouping
 from osler_training.shift.parts import Rows, attributes_of
 from osler_training.shift.plan import Cell
 from osler_training.shift.problems import Encoded, Setting
@@ -86,6 +87,9 @@ def _fit_and_test(
         "scores": scores,
         "concepts": concepts,
         "fit": classifier.record(),
+        **(
+            {"groups": list(setting.group_names)} if asks_for_groups(entry.method or cell.method, entry.options) else {}
+        ),
         "grounding": classifier.grounding.table() if isinstance(classifier, BottleneckClassifier) else [],
         **(
             {"examined": examined(classifier, setting, seed=cell.seed)}
@@ -122,7 +126,7 @@ def predicted(
         studies=cohort.study_uids,
         patients=cohort.patients,
         sites=tuple(site.name for _ in rows),
-        attributes=_filled(attributes_of(site, rows)),
+        attributes=_filled(attributes_of(site, rows, grouping(setting.recipe, site))),
         concepts=ids,
         concept_value=value,
         concept_prob=probability,

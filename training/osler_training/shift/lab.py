@@ -14,8 +14,10 @@ from osler_knowledge.bank import ConceptBank
 from osler_training.evaluate.metrics import METRICS
 from osler_training.evaluate.scoring import metric_names
 from osler_training.shift.features import check_corrections, open_encoders
+from osler_training.shift.groups import check_groups
 from osler_training.shift.lines import RecipeFile
 from osler_training.shift.parts import Parts, answers_of, parts_of
+from osler_training.shift.pixels import check_pixels
 from osler_training.shift.plan import seeds_of
 from osler_training.shift.recipe import ShiftRecipe
 from osler_training.shift.sites import Site, bank_for, check_classes, open_sites, whole_bank
@@ -98,12 +100,14 @@ def open_lab(file: RecipeFile) -> tuple[Lab, dict[str, Encoder]]:
             "goal_metric",
         )
     check_corrections(file)
+    check_pixels(file)
     bank = whole_bank(recipe)
     sites = open_sites(file)
     check_classes(file, sites, bank)
     parts = {
         (source, seed): parts_of(file, sites, source, seed) for source in recipe.source for seed in seeds_of(recipe)
     }
+    check_groups(file, sites, parts)
     answers = {f"{source}--{seed}": answers_of(recipe, sites, one, bank) for (source, seed), one in parts.items()}
     bank = bank_for(file, bank, answers)
     encoders = open_encoders(file)

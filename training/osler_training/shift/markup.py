@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape as _escape
 from typing import Any
 
+NOTICE = "For research use; not a medical device."
 STYLE = """
 :root { color-scheme: light; --ink: #1c2430; --soft: #5b6675; --line: #dde2e8; --warm: #8a3b12; }
 body { margin: 0; background: #fff; color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", sans-serif; }

@@ -5,18 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from osler_contracts.codes import Code
-from osler_contracts.errors import OslerError
-from osler_training.experiments.resumable import read_json
 from osler_training.shift import plots
-from osler_training.shift.cell import REFUSED, RESULT
+from osler_training.shift.cell import RESULT
 from osler_training.shift.examine import examined_section
-from osler_training.shift.markup import STYLE, code, escape, figure, grid, interval, points, section, signed
+from osler_training.shift.frame import RunFolder, document, head
+from osler_training.shift.markup import NOTICE, code, escape, figure, grid, interval, points, section, signed
 from osler_training.shift.moved import moved_tables
-from osler_training.shift.table import TABLE
-from osler_training.shift.track import RUNS
 
-NOTICE = "For research use; not a medical device."
 CONTROLS = ("random_concepts", "permuted_concepts", "prior_only", "concept_probe")
 MORE = ("accuracy", "balanced_accuracy", "worst_class_accuracy", "auroc", "ece", "brier")
 
@@ -27,32 +22,20 @@ def write_page(folder: Path, path: Path) -> Path:
     Raises:
         OslerError: `source-missing` where the folder holds no run.
     """
-    if not (folder / TABLE).is_file():
-        raise OslerError(Code.SOURCE_MISSING, f"{folder} holds no table.", "Name the folder of `osler shift run`.")
     run = Run(folder)
     parts = [head_of(run), data_of(run), *results_of(run), *moved_tables(run.lab, run.cells)]
     parts += [examined_section(run.cells), controls_of(run), more_of(run), cards_of(run), refused_of(run)]
-    title = escape(f"Shift: {run.recipe['name']}")
-    text = (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>\n'
-        f"<body><main>\n{''.join(one for one in parts if one)}</main></body></html>\n"
-    )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    path.write_text(document(f"Shift: {run.recipe['name']}", parts), encoding="utf-8")
     return path
 
 
-class Run:
+class Run(RunFolder):
     """What a run left in its folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.table: dict[str, Any] = read_json(folder / TABLE)
-        self.lab: dict[str, Any] = read_json(folder / "lab.json")
-        self.recipe: dict[str, Any] = self.lab["recipe"]
-        self.runs: dict[str, Any] = read_json(folder / RUNS) if (folder / RUNS).is_file() else {}
-        self.cells: list[dict[str, Any]] = [read_json(path) for path in sorted(folder.glob(f"cells/*/{RESULT}"))]
-        self.refused: list[dict[str, Any]] = [read_json(path) for path in sorted(folder.glob(f"cells/*/{REFUSED}"))]
+        super().__init__(folder, "osler shift run")
+        self.cells = self.each_cell(RESULT)
         self.metric = str(self.table["metric"]).replace("_", " ")
 
     @property
@@ -68,26 +51,9 @@ class Run:
 
 def head_of(run: Run) -> str:
     """Return title, notices, and what the run can be traced by."""
-    recipe, lab = run.recipe, run.lab
-    phantom = '<p class="warn">Phantoms: every image is a drawing. Nothing here says how a model does on patients.</p>'
-    notes = "".join(f"<li>{escape(one)}</li>" for one in recipe["notes"])
-    traced = {
-        "Recipe": f"{escape(recipe['name'])} {code(lab['digest'])}",
-        "Bank": f"{escape(lab['bank']['name'])}, version {lab['bank']['version']} {code(lab['bank']['digest'])}",
-        "Splits": ", ".join(f"{escape(name)} {code(digest)}" for name, digest in lab["splits"].items()),
-        "Encoders": ", ".join(f"{escape(name)} {code(digest)}" for name, digest in lab["encoders"].items()),
-        "MLflow": f"parent run {code(run.runs['parent'], 32)} of experiment {escape(run.runs['experiment'])}, "
-        f"{len(run.runs['cells'])} nested runs"
-        if run.runs
-        else "not logged",
-        "Intervals": f"95%, bootstrap over patients, {recipe['replicates']} replicates; differences are paired",
-    }
-    listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in traced.items())
-    return (
-        f"<header><h1>{escape(recipe['name'])}: {escape(' or '.join(recipe['classes']))}</h1>"
-        f'<p class="notice">{NOTICE}</p>{phantom if recipe["phantom"] else ""}'
-        f"<dl>{listed}</dl>{f'<ul>{notes}</ul>' if notes else ''}</header>"
-    )
+    splits = ", ".join(f"{escape(name)} {code(digest)}" for name, digest in run.lab["splits"].items())
+    drawn = f"95%, bootstrap over patients, {run.recipe['replicates']} replicates; differences are paired"
+    return head(run, {"Splits": splits, "Intervals": drawn})
 
 
 def data_of(run: Run) -> str:

@@ -14,6 +14,7 @@ from osler.bottleneck.records import Array
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_knowledge.bank import ConceptBank
+from osler_training.datasets.images import COLUMNS
 from osler_training.evaluate.splits import check_disjoint, split_digest, split_patients
 from osler_training.shift.lines import RecipeFile
 from osler_training.shift.recipe import OWN, ShiftRecipe
@@ -121,7 +122,9 @@ def _confounded(file: RecipeFile, site: Site, seed: int) -> tuple[dict[str, Rows
 
     rule = file.recipe.confound[site.name]
     try:
-        rows = confound(site.images, file.recipe.classes, rule.attribute, rule.values, rule.sizes, seed)
+        rows = confound(
+            site.images, file.recipe.classes, rule.attribute, rule.values, rule.sizes, seed, rule.exceptions
+        )
     except OslerError as error:
         raise file.refusal(error.code, error.message, error.mend, "confound", site.name) from error
     tests = {site.name: (site.name, rows["id_test"]), REVERSED: (site.name, rows["ood_test"])}
@@ -156,6 +159,9 @@ def answers_of(recipe: ShiftRecipe, sites: Mapping[str, Site], parts: Parts, ban
     return labels_of(annotate([str(site.images.table["text"].iloc[row]) for row in rows], bank), bank.ids)
 
 
-def attributes_of(site: Site, rows: Rows) -> pd.DataFrame:
-    """Return what is kept of each image beside the prediction: view, sex, age."""
-    return site.images.table.iloc[rows][["view", "sex", "age"]].reset_index(drop=True)
+def attributes_of(site: Site, rows: Rows, grouping: str = "") -> pd.DataFrame:
+    """Return what is kept of each image beside the prediction: view, sex, age, and what makes groups."""
+    table, kept = site.images.table, ["view", "sex", "age"]
+    if grouping in table and grouping not in COLUMNS:  # where a picture is from is on record anyway
+        kept.append(grouping)
+    return table.iloc[rows][kept].reset_index(drop=True)

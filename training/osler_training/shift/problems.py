@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from skimage.transform import resize
 
 from osler.bottleneck.protocols import Encoder
@@ -14,6 +15,7 @@ from osler.bottleneck.records import Array, Features
 from osler_knowledge.bank import ConceptBank
 from osler_training.fit.problem import Cohort, Problem, Reference
 from osler_training.fit.report_labels import read_reference
+from osler_training.shift.groups import group_names, groups_of
 from osler_training.shift.parts import Parts, Rows
 from osler_training.shift.recipe import ShiftRecipe
 from osler_training.shift.sites import Site
@@ -66,6 +68,7 @@ class Setting:
         """Return some rows of a site as studies."""
         site = self.sites[batch.site]
         pixels = self.recipe.images
+        groups = self.groups if site.name == self.parts.source else None
         return Cohort(
             features=batch.at(rows),
             y=site.y[rows],
@@ -73,8 +76,19 @@ class Setting:
             images=None if pixels is None else pictures(site, rows, pixels),
             study_uids=tuple(site.images.keys[row] for row in rows),
             concepts=site.concepts(self.bank.ids)[rows],
+            groups=None if groups is None else groups[rows],
             encoder_digest=self.encoder.digest,
         )
+
+    @cached_property
+    def groups(self) -> NDArray[np.intp] | None:
+        """Group of each image of the source (n,); None where nothing makes groups."""
+        return groups_of(self.recipe, self.sites[self.parts.source])
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """Name of each group, by its number."""
+        return group_names(self.recipe, self.sites[self.parts.source])
 
     @cached_property
     def problem(self) -> Problem:

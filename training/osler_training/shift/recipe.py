@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator, model_validator
 
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -34,12 +34,14 @@ class SiteSource(Strict):
         root: Its folder; `${NAME}` stands for an environment variable, so that no machine's path is in a recipe.
         options: Options of the adapter.
         where: By column of the table, the values that are kept.
+        stain: A planted stain: factors of the densities of haematoxylin, eosin and the rest.
     """
 
     dataset: str
     root: str
     options: dict[str, Any] = {}
     where: dict[str, tuple[Scalar, ...]] = {}
+    stain: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
 
     @field_validator("where", mode="before")
     @classmethod
@@ -71,11 +73,14 @@ class ConfoundRule(Strict):
         attribute: Column of the source's table.
         values: The value of each class in training: a text, several, or `{low: .., high: ..}` for numbers.
         sizes: Images of each class in train, select, calibrate, id_test and ood_test.
+        exceptions: Images of each class with the other value, beside those, in train, select or calibrate: without any, a
+            group is a class, and methods that know groups have nothing to work with.
     """
 
     attribute: str
     values: Annotated[tuple[str | tuple[str, ...] | dict[str, float], ...], Field(min_length=2)]
     sizes: dict[str, Count]
+    exceptions: dict[str, Count] = {}
 
 
 class EncoderEntry(Strict):
@@ -132,6 +137,8 @@ class ShiftRecipe(Strict):
         constant_concepts: What becomes of concepts that the reference answers always alike.
         concepts: Concepts to use; empty for all that the reference knows.
         confound: By source, its confounded split, instead of targets.
+        groups: Column of the sources' tables whose values, with the class, make the groups of group DRO; empty for the
+            attribute of a confounded split, else for the sites of a source that holds several.
         encoders: Encoders by name.
         preprocessing: By name, a list of corrections, each a name or `{name: options}`.
         methods: Methods by name.
@@ -162,6 +169,7 @@ class ShiftRecipe(Strict):
     constant_concepts: Literal["refuse", "leave_out"] = "refuse"
     concepts: tuple[str, ...] = ()
     confound: dict[str, ConfoundRule] = {}
+    groups: str = ""
     encoders: Annotated[dict[str, EncoderEntry], Field(min_length=1)]
     preprocessing: Annotated[dict[str, tuple[str | dict[str, dict[str, Any]], ...]], Field(min_length=1)] = {NONE: ()}
     methods: Annotated[dict[str, MethodEntry], Field(min_length=1)]

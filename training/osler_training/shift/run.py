@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from osler.bottleneck.protocols import Encoder
-from osler_training.experiments.resumable import claim, in_parallel, read_json, write_json
+from osler.engine import Engine, EngineChoice
+from osler_training.experiments.resumable import claim, open_pool, read_json, write_json
+from osler_training.shift.ahead import encode_ahead
 from osler_training.shift.cell import REFUSED, RESULT, run_cell
 from osler_training.shift.features import closed, encode_all, read_batches, unsuited
 from osler_training.shift.lab import Lab, open_lab
@@ -26,13 +28,13 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Ran:
-    """What became of a run.
+    """What became of a run, or of a bench.
 
     Attributes:
         out: Its folder.
         done: Cells with a result.
         refused: Reason by cell, of those whose method does not fit.
-        failed: Kind of the error by cell; they are tried again when the run is resumed.
+        failed: Errors that nobody foresaw, by cell; such cells are tried again when it is resumed.
         seconds: How long it took.
     """
 
@@ -67,6 +69,7 @@ def run_recipe(
     workers: int = 2,
     resume: bool = False,
     progress: Progress = lambda line: None,
+    engine: EngineChoice | None = None,
 ) -> Ran:
     """Run every cell that is not there yet, and write the table.
 
@@ -77,9 +80,12 @@ def run_recipe(
         workers: Processes, of one thread each.
         resume: Go on with what `out` holds of the same recipe and data.
         progress: Receives lines.
+        engine: Where the work is done, in place of `workers` of this machine; nodes of a cluster see the folders and the
+            data under the same paths.
 
     Raises:
-        OslerError: Whatever is wrong with recipe or data, before anything is fitted; `workspace-occupied`.
+        OslerError: Whatever is wrong with recipe or data, before anything is fitted; `workspace-occupied`; as
+            `EngineChoice.open`.
     """
     start = time.monotonic()
     progress("looking at recipe, data, splits and encoders")
@@ -88,10 +94,13 @@ def run_recipe(
     write_json(out / LAB, lab.describe())
     for (source, seed), parts in lab.parts.items():
         write_json(out / SPLITS / f"{source}--{seed}.json", parts.to_dict(lab.sites))
-    _encode(file, lab, encoders, out, cache, progress)
-    failed = _run_cells(lab, out, workers, progress)
-    progress("writing the table")
-    list(in_parallel(write_table, [out], 1))
+    with open_pool(engine or EngineChoice(workers=workers), [out, cache]) as pool:
+        for line in encode_ahead(lab, pool, out / FEATURES, cache):
+            progress(line)
+        _encode(file, lab, encoders, out, cache, progress)
+        failed = _run_cells(lab, out, pool, progress)
+        progress("writing the table")
+        list(pool.map(write_table, [out]))
     refused = refusals(out)
     done = sum(1 for cell in cells_of(lab.recipe) if (out / CELLS / cell.name / RESULT).is_file())
     return Ran(out, done, refused, failed, time.monotonic() - start)
@@ -115,7 +124,7 @@ def _encode(
 Group = tuple[str, int, str, str]
 
 
-def _run_cells(lab: Lab, out: Path, workers: int, progress: Progress) -> dict[str, str]:
+def _run_cells(lab: Lab, out: Path, pool: Engine, progress: Progress) -> dict[str, str]:
     cells = cells_of(lab.recipe)
     waiting = [cell for cell in cells if not _is_done(out, cell)]
     groups: dict[Group, list[Cell]] = {}
@@ -124,7 +133,7 @@ def _run_cells(lab: Lab, out: Path, workers: int, progress: Progress) -> dict[st
     if len(waiting) < len(cells):
         progress(f"{len(cells) - len(waiting)} of {len(cells)} cells were there")
     clock, failed = Clock(len(waiting)), dict[str, str]()
-    for group, count, wrong in in_parallel(partial(_run_group, lab, out), list(groups.values()), workers):
+    for group, count, wrong in pool.map(partial(_run_group, lab, out), list(groups.values()), ordered=False):
         failed |= wrong
         progress(clock.line(count, group))
     return failed

@@ -16,6 +16,7 @@ from osler_contracts.errors import OslerError
 from osler_knowledge.bank import ConceptBank
 from osler_training.datasets import open_dataset
 from osler_training.datasets.images import Images
+from osler_training.datasets.stain import restained
 from osler_training.evaluate.metrics import Labels
 from osler_training.shift.lines import RecipeFile
 from osler_training.shift.recipe import ShiftRecipe, SiteSource
@@ -74,6 +75,8 @@ def _open(file: RecipeFile, name: str, source: SiteSource) -> Site:
         wanted = {str(value) for value in values}
         images = images.rows(np.flatnonzero(images.table[column].astype(str).isin(wanted)))
     images = images.rows(np.flatnonzero(~images.table["key"].duplicated()))  # one file counts once
+    if source.stain:
+        images = restained(images, source.stain)
     if not len(images):
         raise file.refusal(
             Code.NOTHING_ELIGIBLE,

@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from osler.bottleneck.correction import FittedCorrection
+from osler.bottleneck.feature_cache import stacked
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array
 from osler.bottleneck.site_images import LazyImages
+from osler.explain.validation import Validation
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+from osler_training.evaluate.explanations import Seen, validate
 from osler_training.evaluate.records import Records
 from osler_training.fit.bottleneck import BottleneckClassifier
 from osler_training.fit.corrections import corrected, with_class_prior
@@ -27,13 +30,12 @@ from osler_training.shift.cell import predicted
 from osler_training.shift.features import batches_of, chosen_corrections, needs_tokens
 from osler_training.shift.lab import Lab, open_lab
 from osler_training.shift.lines import RecipeFile
+from osler_training.shift.markup import NOTICE
 from osler_training.shift.models import Model, save_model
 from osler_training.shift.plan import Cell
 from osler_training.shift.problems import Encoded, Setting
 from osler_training.shift.recipe import OWN, ShiftRecipe
 from osler_training.shift.scores import site_scores
-
-NOTICE = "For research use; not a medical device."
 
 
 @dataclass(frozen=True)
@@ -134,9 +136,10 @@ def train(
     scores = site_scores(test, seed=cell.seed, replicates=file.recipe.replicates)
     notes = notes_of(lab, cell, test, scores)
     progress("measuring what a site's own look can be corrected by")
+    part = with_references(storable(classifier), setting)
     stored = Model(
         name,
-        with_references(storable(classifier), setting),
+        part,
         file.recipe.classes,
         encoder.digest,
         tuple(corrections),
@@ -148,6 +151,9 @@ def train(
     card = card_of(lab, cell, notes, prior, scores)
     encoder_name = file.recipe.encoders[cell.encoder].path or cell.encoder
     digest = save_model(stored, folder, card=card, encoder=encoder_name)
+    if isinstance(part, Pipeline):
+        progress("checking which signs may be called present")
+        checked(part, setting).save(folder)
     return Trained(folder, digest, scores, card, notes)
 
 
@@ -183,6 +189,19 @@ def with_references(part: Any, setting: Setting) -> Any:
         with suppress(OslerError):
             made.append(FittedCorrection.at_source(name, batch))
     return replace(part, references=tuple(made))
+
+
+def checked(pipeline: Pipeline, setting: Setting) -> Validation:
+    """Check every concept on what annotators say of the select and calibrate parts, on which no concept was learned.
+
+    Where nobody annotated them, nothing may be called present, and explanations say so; no mask is known, so no map is shown.
+    """
+    site, parts = setting.sites[setting.parts.source], ("select", "calibrate")
+    rows = np.concatenate([setting.parts.fit[name] for name in parts])
+    cohorts = (setting.problem.select, setting.problem.calibrate)
+    patients = tuple(patient for one in cohorts for patient in one.patients)
+    held = Seen(stacked([one.features for one in cohorts]), site.concepts(pipeline.bank.ids)[rows], patients)
+    return validate(pipeline, held, f"held-out images of {setting.parts.source}")
 
 
 def notes_of(lab: Lab, cell: Cell, test: Records, scores: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from osler_training.fit.backbones import build_densenet
 from osler_training.fit.network import NetworkClassifier, TrainRule, train_network
 from osler_training.fit.problem import Problem
 
-MISSING_FEATURES = True  # pixels are what it sees
+MISSING_FEATURES = ON_PIXELS = True  # pixels are what it sees
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from osler_training.fit.group_dro import GroupRule, fit_group_dro
 from osler_training.fit.probe import Probe
 from osler_training.fit.problem import Cohort, Problem
 
+NEEDS_GROUPS = True
+
 
 @dataclass(frozen=True)
 class Options:
