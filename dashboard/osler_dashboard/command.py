@@ -17,11 +17,20 @@ from osler.cli.command import CommandResult, add_workspace, say
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_dashboard.settings import MODEL_VARIABLE, WORKSPACE_VARIABLE, flags
+from osler_dashboard.settings import (
+    BROWSER_VARIABLE,
+    CROSSWALK_VARIABLE,
+    LOCAL_NAME_VARIABLE,
+    LOCAL_ROLES_VARIABLE,
+    LOOPBACK,
+    MODEL_VARIABLE,
+    WORKSPACE_VARIABLE,
+    flags,
+)
 
 SUMMARY = "open the dashboard in the browser: studies with their explanations, sites with their patches, results"
 
-APP = Path(__file__).with_name("app.py")
+APP = Path(__file__).with_name("asgi.py")
 DEFAULT_PORT = 8501
 _TRIES = 20
 
@@ -35,7 +44,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address",
         default="127.0.0.1",
-        help="where to listen (default: this computer alone). There is no log-in: name another only inside a container",
+        help="where to listen (default: this computer alone). Another needs accounts or the hospital's log-in, and a "
+        "proxy with TLS in front",
+    )
+    parser.add_argument(
+        "--as",
+        dest="name",
+        metavar="NAME",
+        help="your name for the audit log, on this computer alone and without accounts",
+    )
+    parser.add_argument(
+        "--role", action="append", metavar="ROLE", help="only this role for --as (may be repeated; default: all)"
+    )
+    parser.add_argument(
+        "--crosswalk", type=Path, metavar="FILE", help="crosswalk by which clinicians look patients up (default: none)"
     )
 
 
@@ -53,10 +75,18 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     workspace = checked_workspace(arguments.workspace)
     port = free_port(arguments.port, arguments.address)
     url = f"http://{'localhost' if arguments.address == '127.0.0.1' else arguments.address}:{port}"
-    headless = arguments.no_browser or not _has_display()
+    local = local_person(workspace, arguments)
     say(f"The dashboard is at {url}. Stop it with Ctrl+C. Research use only; not a medical device.")
-    options = flags(address=arguments.address, port=port, headless=headless)
-    environment = {**os.environ, WORKSPACE_VARIABLE: str(workspace.root), MODEL_VARIABLE: arguments.model or ""}
+    options = flags(address=arguments.address, port=port)
+    environment = {
+        **os.environ,
+        WORKSPACE_VARIABLE: str(workspace.root),
+        MODEL_VARIABLE: arguments.model or "",
+        BROWSER_VARIABLE: "" if arguments.no_browser or not _has_display() else "1",
+        **local,
+    }
+    if arguments.crosswalk is not None:
+        environment[CROSSWALK_VARIABLE] = str(arguments.crosswalk)
     status = _serve([sys.executable, "-m", "streamlit", "run", str(APP), *options], environment)
     if status not in (0, -signal.SIGINT, -signal.SIGTERM):
         raise OslerError(
@@ -79,6 +109,33 @@ def checked_workspace(root: Path) -> Workspace:
             "Run `osler demo` on it, or `osler knowledge propose`.",
         )
     return workspace
+
+
+def local_person(workspace: Workspace, arguments: argparse.Namespace) -> dict[str, str]:
+    """Return who gets in by the terminal's own address, for the server: nobody where there are accounts.
+
+    Raises:
+        OslerError: `usage` where --as is not possible; `access-invalid`.
+    """
+    from osler.access.accounts import AccountFile
+    from osler.access.hospital import load_hospital
+    from osler.access.roles import Role, parse_roles
+    from osler.audit import MAX_ACTOR, check_words
+    from osler.cli.people import account
+
+    here = arguments.address in LOOPBACK
+    alone = load_hospital(workspace) is None and not AccountFile(workspace).all()
+    if not alone or not here:
+        if arguments.name or arguments.role:
+            raise OslerError(
+                Code.USAGE, "--as and --role are for one person on this computer, without accounts.", "Leave them out."
+            )
+        if alone:
+            say("Nobody can sign in yet. Add somebody: `osler accounts add NAME --role administrator`.")
+        return {LOCAL_NAME_VARIABLE: ""}
+    roles = parse_roles(arguments.role or [str(role) for role in Role])
+    name = check_words(arguments.name, "name", MAX_ACTOR) if arguments.name else account()
+    return {LOCAL_NAME_VARIABLE: name, LOCAL_ROLES_VARIABLE: " ".join(sorted(roles))}
 
 
 def free_port(wanted: int | None, address: str = "127.0.0.1") -> int:

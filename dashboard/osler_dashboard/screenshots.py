@@ -6,22 +6,25 @@ Starts the real command and looks at it in a headless Chromium; needs the develo
 from __future__ import annotations
 
 import argparse
+import queue
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from osler.cli.people import account
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_dashboard.command import free_port
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -29,11 +32,13 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT, TALL = 1400, 900, 1500
 PAGES = {  # with what is there once the page is drawn
+    "worklist": ".worklist .line",
     "study": ".evidence .row",
     "sites": ".o-counts",
     "knowledge": ".o-passage, .o-empty",
     "results": ".o-table",
 }
+PRESENT, ABSENT = 3, 4  # places among the answers to a sign
 _SWITCHES = [
     "headless=new",
     "no-sandbox",
@@ -62,23 +67,56 @@ return !!found;
 """
 
 
+class Address(str):
+    """The address of a dashboard that was started here, and the ways in that its terminal shows."""
+
+    def __new__(cls, url: str, shown: queue.Queue[str]) -> Self:
+        """Take the address, and where the lines of its terminal arrive."""
+        made = super().__new__(cls, url)
+        made._shown = shown
+        return made
+
+    _shown: queue.Queue[str]
+
+    def entry(self, seconds: float = 60) -> str:
+        """Return an address that signs one browser in, each time another."""
+        return self._shown.get(timeout=seconds)
+
+
 @contextmanager
-def serving(workspace: Path, seconds: float = 90) -> Iterator[str]:
-    """Start `osler dashboard` on a workspace; yields its address."""
-    port = free_port(None)
-    words = ["dashboard", "--workspace", str(workspace), "--no-browser", "--port", str(port)]
-    with subprocess.Popen([sys.executable, "-m", "osler.cli.main", *words], stderr=subprocess.DEVNULL) as server:
+def serving(workspace: Path, *more: str, port: int | None = None, seconds: float = 90) -> Iterator[Address]:
+    """Start `osler dashboard` on a workspace, with more arguments where there are any; yields its address."""
+    port = port or unused_port()
+    words = ["dashboard", "--workspace", str(workspace), "--no-browser", "--port", str(port), *more]
+    command = [sys.executable, "-m", "osler.cli.main", *words]
+    shown: queue.Queue[str] = queue.Queue()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        threading.Thread(target=_listen, args=(server.stderr, shown), daemon=True).start()
         try:
             url = f"http://localhost:{port}"
             until(lambda: _answers(f"{url}/_stcore/health"), seconds)
-            yield url
+            yield Address(url, shown)
         finally:
             server.terminate()
 
 
+def unused_port() -> int:
+    """Return a port that nobody listens at, chosen by the system: two dashboards started at once get two."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listen(lines: Iterable[str] | None, shown: queue.Queue[str]) -> None:
+    """Pick the one-time addresses out of what the terminal shows."""
+    for line in lines or ():
+        if line.startswith("Open http"):
+            shown.put(line.split()[1])
+
+
 def _answers(address: str) -> bool:
     try:
-        with urlopen(address, timeout=2) as reply:
+        with urlopen(address, timeout=2) as reply:  # an address on this machine # nosec B310
             return bool(reply.status == 200)
     except (URLError, OSError):
         return False
@@ -146,45 +184,82 @@ def _drawn(chrome: Chrome, selector: str) -> bool:
     return bool(deep(chrome, selector))
 
 
-def _listed(chrome: Chrome) -> bool:
-    return any(" — " in (one.get_attribute("outerHTML") or "") for one in deep(chrome, ".st-key-chooser"))
-
-
 def open_study(chrome: Chrome, url: str, seconds: float = 90) -> None:
     """Open a study and wait until image and signs are drawn."""
-    chrome.get(url)
+    chrome.get(url if "?" in url or url.endswith("/study") else f"{url}/study")
     until(lambda: any(one.get_attribute("data-ready") for one in deep(chrome, ".viewer")), seconds)
     until(partial(_drawn, chrome, ".evidence .row"))
 
 
-def photograph(workspace: Path, out: Path, study: str = "", sign: str = "") -> list[Path]:
-    """Take a picture of each page.
+def photograph(
+    workspace: Path,
+    out: Path,
+    study: str = "",
+    sign: str = "",
+    *,
+    theme: str = "light",
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+) -> list[Path]:
+    """Take a picture of each page, and of a study with one sign answered otherwise and with its field to sign.
+
+    The answer stays in the workspace, as one that was not signed.
 
     Args:
         workspace: The workspace.
         out: Folder of the pictures.
         study: Address of a study, such as `hospital-b-study-0007`; the first one where it is empty.
-        sign: Identifier of the sign to choose; the strongest where it is empty.
+        sign: Identifier of the sign to choose and to answer; the strongest where it is empty.
+        theme: `light` or `dark`.
+        size: Width and height of the window in pixels.
 
     Raises:
         OslerError: `part-missing` without the tools.
     """
     out.mkdir(parents=True, exist_ok=True)
     taken = []
-    with serving(workspace) as url, browser() as chrome:
-        open_study(chrome, f"{url}/?study={study}")
-        with suppress(TimeoutError):  # findings enter the list once the whole archive is read
-            until(partial(_listed, chrome), 120)
-        if sign:
-            deep(chrome, f'.evidence .row[data-id="{sign}"]')[0].click()
+
+    def shot(name: str) -> None:
+        time.sleep(4)  # charts and transitions
+        taken.append(out / f"{name}.png")
+        chrome.save_screenshot(str(taken[-1]))
+
+    with serving(workspace) as url, browser(*size) as chrome:
+        media = [{"name": "prefers-color-scheme", "value": theme}]
+        chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+        chrome.get(url.entry())
         for page, settled in PAGES.items():
-            if page != "study":
+            if page == "study":
+                _photograph_study(chrome, f"{url}/study?study={study}", sign, shot)
+                continue
+            if page != "worklist":
                 chrome.get(f"{url}/{page}")
-            until(partial(_drawn, chrome, settled))
-            time.sleep(4)  # charts and transitions
-            taken.append(out / {"sites": "site.png"}.get(page, f"{page}.png"))
-            chrome.save_screenshot(str(taken[-1]))
+            until(partial(_drawn, chrome, settled), 120)
+            shot({"sites": "site"}.get(page, page))
     return taken
+
+
+def _photograph_study(chrome: Chrome, address: str, sign: str, shot: Callable[[str], None]) -> None:
+    open_study(chrome, address)
+    with suppress(TimeoutError):  # what other studies say comes once the whole archive is read
+        until(partial(_drawn, chrome, ".st-key-beside"), 120)
+    sign = sign or str(deep(chrome, ".evidence .row")[0].get_attribute("data-id"))
+    row, button = f'.evidence .row[data-id="{sign}"]', f'[class*="st-key-answer"][class*="{sign}"] button'
+    _click(chrome, row)
+    until(partial(_drawn, chrome, button))
+    shot("study")
+    there = "absent" in " ".join(texts(chrome, f"{row} small"))
+    _click(chrome, button, PRESENT if there else ABSENT)
+    until(partial(_drawn, chrome, ".evidence .row.corrected"))
+    shot("corrected")
+    _click(chrome, ".st-key-review button")
+    until(partial(_drawn, chrome, '[aria-label="Comment"]'))
+    shot("sign")
+
+
+def _click(chrome: Chrome, selector: str, place: int = 0) -> None:
+    """Click an element that matches, once it is there; found and clicked at one moment, and nothing is scrolled."""
+    script = _DEEP.replace("return found;", "const one = found[arguments[1]]; if (one) { one.click(); } return !!one;")
+    until(lambda: bool(chrome.execute_script(script, selector, place)))
 
 
 def press(chrome: Chrome, label: str, seconds: float = 120) -> None:
@@ -232,7 +307,6 @@ def adapt_to(chrome: Chrome, url: str, site: str, shot: Callable[[str], None] = 
     press(chrome, "Adapt the model to this site")
     until(partial(_says, chrome, "Propose a change"), 300)
     shot("moved")
-    write(chrome, "Your name", "Ada Lovelace")
     press(chrome, "Propose a change")
     until(partial(_says, chrome, "right before"), 300)
     shot("proposal")
@@ -242,20 +316,22 @@ def adapt_to(chrome: Chrome, url: str, site: str, shot: Callable[[str], None] = 
     shot("in-force")
 
 
-def photograph_adapting(workspace: Path, out: Path, site: str) -> list[Path]:
+def photograph_adapting(workspace: Path, out: Path, site: str, person: str) -> list[Path]:
     """Adapt the model to a site by the dashboard alone, and take a picture of each stage; the workspace has the patch then.
 
     Args:
         workspace: The workspace.
         out: Folder of the pictures.
         site: Name of the site, as the page shows it: `Hospital C`.
+        person: Who is signed in.
 
     Raises:
         OslerError: `part-missing` without the tools.
     """
     out.mkdir(parents=True, exist_ok=True)
     taken = []
-    with serving(workspace) as url, browser(WIDTH, TALL) as chrome:
+    with serving(workspace, "--as", person) as url, browser(WIDTH, TALL) as chrome:
+        chrome.get(url.entry())
 
         def shot(name: str) -> None:
             if name == "proposal":
@@ -275,13 +351,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--study", default="", help="such as hospital-b-study-0007")
     parser.add_argument("--sign", default="", help="such as perihilar_haze")
+    parser.add_argument("--theme", choices=("light", "dark"), default="light")
+    parser.add_argument("--size", nargs=2, type=int, default=(WIDTH, HEIGHT), metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--adapt", metavar="SITE", help="adapt the model to it instead, and picture that")
     arguments = parser.parse_args()
     if arguments.adapt:
-        for path in photograph_adapting(arguments.workspace, arguments.out, arguments.adapt):
+        for path in photograph_adapting(arguments.workspace, arguments.out, arguments.adapt, account()):
             print(path)
         return
-    for path in photograph(arguments.workspace, arguments.out, arguments.study, arguments.sign):
+    size = (arguments.size[0], arguments.size[1])
+    for path in photograph(
+        arguments.workspace, arguments.out, arguments.study, arguments.sign, theme=arguments.theme, size=size
+    ):
         print(path)
 
 

@@ -5,13 +5,15 @@ A correction is an argument and a site patch is a record, so that one frozen mod
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -24,54 +26,48 @@ from osler.archive.explanations import explanations
 from osler.bottleneck.artefact import find_encoder
 from osler.bottleneck.encoders.checkpoint import EncoderFolder
 from osler.bottleneck.records import Features
-from osler.dicom.pixels import read_stored
+from osler.calibrate.record import SiteCalibration
+from osler.database import index_stamp
 from osler.drift.check import newer
 from osler.drift.store import Checked, DriftStore
 from osler.explain import contrast
+from osler.explain.choice import chosen_model
+from osler.explain.context import Context
 from osler.explain.explanation import Explanation
 from osler.explain.service import StudyExplainer, model_names
-from osler.feedback import Review, read_reviews, save_review
+from osler.feedback import (
+    Draft,
+    Review,
+    StudyReviews,
+    confirm_review,
+    reviews_by_study,
+    save_review,
+    withdraw_review,
+)
+from osler.feedback.making import review_of
 from osler.workspace import Workspace
-from osler_contracts.codes import Code
-from osler_contracts.errors import OslerError
-from osler_dashboard.components.viewer import image_payload, visible_part
+from osler_dashboard import opened
+from osler_dashboard.components.viewer import visible_part
+from osler_dashboard.listing import Rows
+from osler_dashboard.numbering import study_numbers
 from osler_dashboard.roll import Roll
-from osler_dashboard.settings import MODEL_VARIABLE, WORKSPACE_VARIABLE
-from osler_dashboard.words import sentence, study_names
+from osler_dashboard.settings import MODEL_VARIABLE
+from osler_dashboard.words import sentence, slug, study_name
 from osler_knowledge.corpus import Corpus, load_corpus
 
-PREFERRED_MODEL = "bottleneck_prior"
+if TYPE_CHECKING:
+    from osler.report.service import Report  # what writes DICOM is imported when a report is asked for
 
-
-def workspace() -> Workspace:
-    """Open the workspace that the command named.
-
-    Raises:
-        OslerError: `workspace-invalid`.
-    """
-    named = os.environ.get(WORKSPACE_VARIABLE)
-    if not named:
-        raise OslerError(
-            Code.WORKSPACE_INVALID,
-            "No workspace is open.",
-            "Start the dashboard with `osler dashboard --workspace DIR`.",
-        )
-    return Workspace.open(Path(named))
+workspace = opened.workspace
 
 
 def model_name(opened: Workspace) -> str:
     """Return the model to show: the one that was asked for, else the one with a prior, else the first.
 
     Raises:
-        OslerError: `model-invalid` where there is none, or not the one asked for.
+        OslerError: `workspace-invalid` where there is none, `unknown-model` where not the one asked for.
     """
-    names = model_names(opened)
-    wanted = os.environ.get(MODEL_VARIABLE)
-    if not names:
-        raise OslerError(Code.MODEL_INVALID, "There is no model here yet.", "Run `osler demo`, or fit a bottleneck.")
-    if wanted and wanted not in names:
-        raise OslerError(Code.MODEL_INVALID, f"There is no model {wanted!r} here.", f"Choose of {', '.join(names)}.")
-    return wanted or (PREFERRED_MODEL if PREFERRED_MODEL in names else names[0])
+    return chosen_model(opened, os.environ.get(MODEL_VARIABLE))
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the model")
@@ -114,30 +110,59 @@ class Studies:
         """Sites by name."""
         return sorted({record.site for record in self.records.values()})
 
+    @cached_property
+    def digest(self) -> str:
+        """Names all studies together: Streamlit takes a tenth of a second to compare thousands of UIDs one by one."""
+        return hashlib.sha256("\n".join(self.records).encode()).hexdigest()
+
+    @cached_property
+    def by_slug(self) -> dict[str, str]:
+        """UIDs by what an address calls the study."""
+        return {slug(name): uid for uid, name in self.names.items()}
+
+    @cached_property
+    def _patients(self) -> dict[tuple[str, str], list[str]]:
+        held: dict[tuple[str, str], list[str]] = {}
+        for uid, record in self.records.items():
+            held.setdefault((record.site, record.patient), []).append(uid)
+        return held
+
+    def of_patient(self, study: StudyRecord) -> list[StudyRecord]:
+        """Return all studies of a study's patient at its site."""
+        return [self.records[uid] for uid in self._patients.get((study.site, study.patient), ())]
+
 
 def studies() -> Studies:
     """Return all studies, read again when the index was written."""
-    folder = workspace().archive
-    written = tuple(
-        path.stat().st_mtime_ns for path in sorted(folder.glob("index.sqlite*")) if path.suffix != ".sqlite-shm"
-    )
-    return _studies(folder, written)
+    opened = workspace()
+    return _studies(opened.archive, index_stamp(opened))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _studies(folder: Path, written: tuple[int, ...]) -> Studies:
+def _studies(folder: Path, written: tuple[object, ...]) -> Studies:
     held = archive()
     records = {record.uid: record for record in held.studies()}
     order = [uid for uid in arrival_order(held) if uid in records]
     ordered = {uid: records[uid] for uid in [*order, *(records.keys() - set(order))]}
-    return Studies(ordered, study_names({uid: record.site for uid, record in ordered.items()}, list(ordered)))
+    numbers = study_numbers(held.workspace, {uid: record.site for uid, record in ordered.items()}, list(ordered))
+    return Studies(ordered, {uid: study_name(record.site, numbers[uid]) for uid, record in ordered.items()})
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _roll(root: Path, model: str, uids: tuple[str, ...], _explainer: StudyExplainer) -> Roll:
-    roll = Roll(_explainer, uids)
+def _roll(root: Path, names: tuple[object, ...], _found: Studies, _explainer: StudyExplainer) -> Roll:
+    roll = Roll(_explainer, tuple(_found.records.values()))
     roll.wait(2.0)  # a small archive is read by then, and the first page shows it whole
     return roll
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _rows(root: Path, studies: str) -> Rows:
+    return Rows()
+
+
+def rows(found: Studies) -> Rows:
+    """Return the rows of the worklist as they were made last, for all readers."""
+    return _rows(workspace().root, found.digest)
 
 
 def is_phantom(study: StudyRecord) -> bool:
@@ -149,10 +174,11 @@ def is_phantom(study: StudyRecord) -> bool:
 def roll(found: Studies) -> Roll:
     """Return what the model concludes of every study, as far as it has got."""
     held = explainer()
-    return _roll(held.workspace.root, held.pipeline.digest, tuple(found.records), held)
+    names = (held.pipeline.digest, repr(held.pipeline.calibration), found.digest)
+    return _roll(held.workspace.root, names, found, held)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=256, show_spinner=False)
 def _features(model: str, uid: str, _explainer: StudyExplainer) -> Features:
     return _explainer.features(_explainer.archive.study(uid))
 
@@ -170,34 +196,84 @@ def features(uid: str) -> Features:
 def explain(study: StudyRecord, corrections: Mapping[str, bool] | None = None) -> Explanation:
     """Explain a study under the patch in force at its site, with the reader's corrections if there are any.
 
+    Until its site has been measured, nothing is said of other studies and of how reliable signs are there.
+
     Raises:
         OslerError: As `features`.
     """
     held = explainer()
-    values = {concept: float(present) for concept, present in (corrections or {}).items()}
     patch = held.active_patch(study.site)
-    moves_images = patch is not None and any(one.stage == "image" for one in patch.corrections)
-    calibration, warnings = held.calibration_at(study.site, patch)
-    return contrast.explain(
-        held.pipeline,
-        held.features(study, patch) if moves_images else features(study.uid),
-        study=study.uid,
-        site=study.site,
-        patch=patch,
-        corrections=values or None,
-        calibration=calibration,
-        warnings=warnings,
-    )
+    calibration, reasons = held.calibration_at(study.site, patch)
+    around = _Around(study, held, patch, calibration, reasons, roll(studies()).ready(study.site))
+    first, context = _explained(around.names, around)
+    if not corrections:
+        return first
+    return around.explain(context.quick(), {concept: float(present) for concept, present in corrections.items()})
 
 
-def concept_map(uid: str, concept: str) -> NDArray[np.floating[Any]] | None:
-    """Return where a concept was seen, as strengths in [0, 1] over `seen_box`, None where no map can be drawn.
+@dataclass(frozen=True)
+class _Around:
+    """A study with what it is explained under."""
+
+    study: StudyRecord
+    held: StudyExplainer
+    patch: SitePatch | None
+    calibration: SiteCalibration | None
+    reasons: tuple[str, ...]
+    ready: bool
+
+    @property
+    def names(self) -> tuple[object, ...]:
+        """All that the explanation without corrections depends on."""
+        return (
+            self.held.pipeline.digest,
+            self.study.uid,
+            None if self.patch is None else self.patch.id,
+            None if self.calibration is None else self.calibration.id,
+            self.reasons,
+            self.ready,
+            repr(self.held.pipeline.calibration),
+        )
+
+    def context(self) -> Context:
+        """Return what stands around the study; nothing while its site is still being measured."""
+        return self.held.context(self.study, self.patch) if self.ready else Context(searching=False)
+
+    def features(self) -> Features:
+        """Return the features of the study; a patch may change what the encoder sees."""
+        moves_images = self.patch is not None and any(one.stage == "image" for one in self.patch.corrections)
+        return self.held.features(self.study, self.patch) if moves_images else features(self.study.uid)
+
+    def explain(self, context: Context, corrections: Mapping[str, float] | None = None) -> Explanation:
+        """Explain the study."""
+        return contrast.explain(
+            self.held.pipeline,
+            self.features(),
+            study=self.study.uid,
+            site=self.study.site,
+            patch=self.patch,
+            corrections=corrections,
+            calibration=self.calibration,
+            warnings=self.reasons,
+            context=context,
+        )
+
+
+@st.cache_resource(max_entries=512, ttl=600, show_spinner=False)
+def _explained(names: tuple[object, ...], _around: _Around) -> tuple[Explanation, Context]:
+    context = _around.context()
+    return _around.explain(context), context
+
+
+def concept_maps(study: StudyRecord, concepts: Sequence[str]) -> NDArray[np.floating[Any]] | None:
+    """Return where concepts were seen, as strengths in [0, 1] (n, h, w) over `seen_box`, None where none can be drawn.
 
     A place shows only where its features speak for the concept rather than against it.
     """
     pipeline = explainer().pipeline
-    maps = pipeline.scorer.score(features(uid), pipeline.bank).maps
-    return None if maps is None else np.maximum(0.0, np.tanh(maps[0, 0, pipeline.bank.ids.index(concept)] / 2))
+    maps = pipeline.scorer.score(features(study.uid), pipeline.bank).maps
+    places = [pipeline.bank.ids.index(concept) for concept in concepts]
+    return None if maps is None else np.maximum(0.0, np.tanh(maps[0, 0, places] / 2))
 
 
 def seen_box(rows: int, columns: int) -> tuple[float, float, float, float]:
@@ -205,22 +281,6 @@ def seen_box(rows: int, columns: int) -> tuple[float, float, float, float]:
     held = explainer()
     folder = find_encoder(held.pipeline.encoder_digest, held.workspace.models / held.model)
     return visible_part(EncoderFolder(folder).config["preprocess_cfg"].get("resize_mode", "shortest"), rows, columns)
-
-
-@st.cache_resource(max_entries=24, show_spinner=False)
-def _image(path: Path, sha256: str) -> dict[str, Any]:
-    stored, header = read_stored(path)
-    return image_payload(stored, header)
-
-
-def image(study: StudyRecord) -> dict[str, Any] | None:
-    """Return the image by which the model knows a study, for the viewer, None where it has none.
-
-    Raises:
-        OslerError: A refusal code where the file cannot be read.
-    """
-    instance = archive().image(study)
-    return None if instance is None else _image(instance.path, instance.sha256)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -328,11 +388,45 @@ def summary() -> dict[str, Any]:
         return {}
 
 
-def reviews() -> dict[str, Review]:
-    """Return the latest review of each study."""
-    return {review.study: review for review in read_reviews(workspace())}
+def reviews() -> dict[str, StudyReviews]:
+    """Return what was said of each study of which anything was."""
+    return reviews_by_study(workspace())
 
 
-def keep_review(review: Review) -> None:
-    """Save a review."""
-    save_review(workspace(), review)
+def reviews_of(uid: str) -> StudyReviews:
+    """Return what was said of one study."""
+    return reviews().get(uid, StudyReviews())
+
+
+def report(uid: str, form: str) -> Report:
+    """Make the report of a study as it stands, under its pseudonym, in one of `osler.report.service.FORMATS`.
+
+    Raises:
+        OslerError: As `osler.report.service.Reporter.make`.
+    """
+    from osler.report.service import Reporter
+
+    return Reporter(explainer()).make(uid, form)
+
+
+def sign(first: Explanation, now: Explanation, draft: Draft, reviewer: str) -> Review:
+    """Sign a study as a draft says.
+
+    Raises:
+        ReviewConflictError: `review-conflict` where somebody else was faster; the word is kept and waits.
+    """
+    return save_review(workspace(), review_of(first, now, draft, reviewer))
+
+
+def confirm(review: str, reviewer: str, revision: str) -> None:
+    """Let a word count that somebody else was faster than.
+
+    Raises:
+        ReviewConflictError: `review-conflict` where yet another came.
+    """
+    confirm_review(workspace(), review, reviewer=reviewer, based_on=revision)
+
+
+def withdraw(review: str, reviewer: str) -> None:
+    """Take a word back that waits."""
+    withdraw_review(workspace(), review, reviewer=reviewer)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
 from datetime import date
 
 from osler_contracts.codes import Code
@@ -93,6 +91,27 @@ def day(text: str) -> str:
     return f"{at.day} {at:%B %Y}"
 
 
+def short_day(text: str) -> str:
+    """Say a date of a DICOM header shortly: 20260106 is 6 Jan 2026; what is no date is not said."""
+    try:
+        at = date.fromisoformat(text)
+    except ValueError:
+        return ""
+    return f"{at.day} {at:%b %Y}"
+
+
+def ago(earlier: str, later: str) -> str:
+    """Say how long before another date a date lies, in the largest unit that is at least two."""
+    try:
+        days = (date.fromisoformat(later) - date.fromisoformat(earlier)).days
+    except ValueError:
+        return "earlier"
+    for unit, length in (("year", 365.25), ("month", 30.44), ("week", 7)):
+        if days >= 2 * length:
+            return f"{days / length:.0f} {unit}s earlier"
+    return f"{days} day{'' if days == 1 else 's'} earlier"
+
+
 def site_name(site: str) -> str:
     """Say the name of a site; a single letter gets its word."""
     words = [word.upper() if len(word) == 1 else word for word in site.replace("_", " ").replace("-", " ").split()]
@@ -110,19 +129,9 @@ def warning(code: str) -> str:
     return WARNINGS[Code(code)] if code in WARNINGS else f"{sentence(reason(code))}."
 
 
-def study_names(sites: Mapping[str, str], arrival: Sequence[str]) -> dict[str, str]:
-    """Name studies by site and number, in the order in which they arrived there.
-
-    Args:
-        sites: Site of each study.
-        arrival: The studies in the order of their arrival.
-    """
-    counts: Counter[str] = Counter()
-    names = {}
-    for study in arrival:
-        counts[sites[study]] += 1
-        names[study] = f"{site_name(sites[study])} · study {counts[sites[study]]:04d}"
-    return names
+def study_name(site: str, number: int) -> str:
+    """Name a study by its site and its number there."""
+    return f"{site_name(site)} · study {number:04d}"
 
 
 def slug(name: str) -> str:

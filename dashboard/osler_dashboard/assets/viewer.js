@@ -1,201 +1,228 @@
-// Windows stored 16-bit values in the browser, so that level, width, zoom and overlay answer at once and nothing is resampled unseen.
+const shelf = (window.oslerShelf ??= Object.assign(new EventTarget(), { waiting: new Map(), sign: null }));
 const viewers = new WeakMap();
+const HELD = 48; // images kept of a study with many
+const DETAIL = 2048; // longest side of a part that is fetched in full
 
 export default function (component) {
   const { data, parentElement } = component;
   let viewer = viewers.get(parentElement);
   if (!viewer) viewers.set(parentElement, (viewer = new Viewer(parentElement.querySelector(".viewer"))));
+  viewer.ask = (wanted) => component.setTriggerValue("wanted", wanted);
   viewer.show(data);
+  return () => { viewer.stop(); viewers.delete(parentElement); };
 }
 
-async function inflate(text) {
-  const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Response(stream).arrayBuffer();
-}
-
-// The VOI LUT functions of DICOM PS3.3 C.11.2.1, as a table of grey levels for every stored value.
-function greyLevels({ slope, offset, function: kind }, center, width, invert) {
-  const levels = new Uint8ClampedArray(65536);
-  const [middle, span] = kind === "LINEAR" ? [center - 0.5, width - 1] : [center, width];
-  for (let stored = 0; stored < 65536; stored++) {
-    const value = slope * stored + offset;
-    let fraction;
-    if (kind === "SIGMOID") fraction = 1 / (1 + Math.exp((-4 * (value - center)) / width));
-    else if (span <= 0) fraction = value > middle ? 1 : 0;
-    else fraction = Math.min(1, Math.max(0, (value - middle) / span + 0.5));
-    levels[stored] = Math.round(255 * (invert ? 1 - fraction : fraction));
-  }
-  return levels;
-}
-
-class Viewer {
+class Viewer extends Hand {
   constructor(root) {
+    super();
     this.root = root;
-    this.stage = root.querySelector(".stage");
-    this.canvas = root.querySelector("canvas");
-    this.picture = document.createElement("canvas");
-    this.map = null;
-    this.opacity = 0.4;
-    this.view = { scale: 0, x: 0, y: 0 };
-    this.listen();
-    new ResizeObserver(() => this.draw()).observe(this.stage);
+    this.stages = root.querySelector(".stages");
+    [this.now, this.prior] = ["now", "prior"].map((name) => new Pane(root.querySelector(`[data-stage="${name}"]`)));
+    this.active = this.now;
+    this.images = new Map(); // by key, the latest used last
+    this.linked = true;
+    this.tool = "move";
+    this.outlined = true;
+    this.took = ({ detail }) => this.take(detail);
+    this.signed = () => this.overlay();
+    shelf.addEventListener("parcel", this.took);
+    shelf.addEventListener("sign", this.signed);
+    this.buttons();
+    this.pointers(this.now);
+    this.pointers(this.prior);
   }
 
-  part(name) { return this.root.querySelector(`[data-part="${name}"]`); }
+  stop() {
+    shelf.removeEventListener("parcel", this.took);
+    shelf.removeEventListener("sign", this.signed);
+  }
+
+  part(name) { return this.root.querySelector(`:scope > [data-part="${name}"], .bar [data-part="${name}"]`); }
   control(name) { return this.root.querySelector(`[data-do="${name}"]`); }
+  get panes() { return this.prior.stage.hidden ? [this.now] : [this.now, this.prior]; }
 
-  async show(data) {
-    this.latest = data;
-    this.part("label").textContent = data.label;
-    if (data.label !== this.label) {
-      this.label = data.label;
-      this.root.dataset.ready = "";
-      const pixels = new Uint16Array(await inflate(data.image.values));
-      if (this.label !== data.label) return; // another study was opened meanwhile
-      this.image = { ...data.image, pixels };
-      this.view = { scale: 0, x: 0, y: 0 };
-      this.invert = data.image.inverted;
-      this.fillPresets();
-      this.choose(0);
-    }
-    await this.overlay(data.overlay);
-    this.draw();
-    this.root.dataset.ready = this.label;
+  show(data) {
+    const other = data.study !== this.data?.study;
+    this.data = data;
+    if (other) this.begin();
+    for (const key of [...shelf.waiting.keys()]) this.take(key);
   }
 
-  fillPresets() {
+  begin() {
+    this.images.clear();
+    this.maps = null;
+    this.asked = new Set();
+    for (const key of [...shelf.waiting.keys()]) if (!this.ours(key)) shelf.waiting.delete(key);
+    this.root.dataset.ready = "";
+    this.at = this.data.start;
+    this.active = this.now;
+    this.now.clear(this.data.study, "Loading the image");
+    this.closePrior();
+    const many = this.data.images.length > 1;
+    this.part("slices").hidden = !many;
+    this.control("slice").max = this.data.images.length;
+    const offered = [new Option("Compare with …", ""), ...this.data.priors.map((one) => new Option(one.text, one.study))];
+    this.control("prior").replaceChildren(...offered);
+    this.control("prior").hidden = !this.data.priors.length;
+    this.count();
+  }
+
+  ours(key) {
+    const study = key.split("|")[0];
+    return study === this.data.study || this.data.priors.some((one) => one.study === study);
+  }
+
+  // A parcel is an image, a part of one in full, or the maps of the study's signs.
+  async take(key) {
+    const parcel = shelf.waiting.get(key);
+    if (!parcel || !this.data || !this.ours(key)) return;
+    shelf.waiting.delete(key);
+    const of = this.data.study;
+    const buffer = await inflate(parcel.bytes);
+    if (of !== this.data.study) return; // another study was opened meanwhile
+    if (parcel.kind === "maps") { this.maps = { ...parcel, values: new Uint8Array(buffer) }; this.overlay(); return; }
+    if (parcel.kind === "refusal") { this.images.set(parcel.image, { refused: parcel.text }); this.place(parcel.image); return; }
+    const image = { ...parcel, pixels: new Uint16Array(buffer) };
+    if (parcel.kind === "detail") { this.detailed(image); return; }
+    this.images.set(key, image);
+    while (this.images.size > HELD) this.images.delete(this.images.keys().next().value);
+    this.place(key);
+  }
+
+  key(index) { return `${this.data.study}|${index}`; }
+
+  place(key) {
+    if (key === this.key(this.at)) this.put(this.now, key, this.data.study);
+    else if (!this.prior.stage.hidden && key === `${this.compared}|0`) this.put(this.prior, key, this.compared);
+  }
+
+  put(pane, key, label) {
+    const image = this.images.get(key);
+    this.images.delete(key);
+    this.images.set(key, image); // used last
+    if (image.refused) { pane.clear(label, image.refused); pane.stage.dataset.ready = label; }
+    else if (pane.put(image, label) && pane === this.active) this.controls();
+    if (pane === this.now) { this.overlay(); this.outline(); this.root.dataset.ready = label; }
+  }
+
+  go(index) {
+    const last = this.data.images.length - 1;
+    this.at = Math.min(last, Math.max(0, index));
+    this.count();
+    const key = this.key(this.at);
+    if (this.images.has(key)) this.put(this.now, key, this.data.study);
+    else { this.now.say("Loading the image"); }
+    clearTimeout(this.later);
+    this.later = setTimeout(() => this.fetch(), this.images.has(key) ? 250 : 80);
+  }
+
+  // The image in view and those that come next, whichever are not here.
+  fetch() {
+    const near = [0, 1, 2, 3, -1].map((step) => this.at + step);
+    const missing = near.filter((one) => this.data.images[one] && !this.images.has(this.key(one)));
+    if (missing.length) this.ask({ study: this.data.study, images: missing });
+  }
+
+  count() {
+    const { images } = this.data;
+    this.control("slice").value = this.at + 1;
+    const one = images[this.at];
+    this.part("count").textContent = `${this.at + 1} of ${images.length}${one?.name ? ` · ${one.name}` : ""}`;
+  }
+
+  openPrior(study) {
+    if (!study) { this.closePrior(); return; }
+    this.compared = study;
+    this.prior.stage.hidden = false;
+    this.control("link").hidden = false;
+    this.stages.classList.add("two");
+    const key = `${study}|0`;
+    this.prior.clear(study, "Loading the earlier image");
+    if (this.images.has(key)) this.put(this.prior, key, study);
+    else this.ask({ study, images: [0] });
+    this.stages.dataset.compared = study;
+    requestAnimationFrame(() => this.panes.forEach((pane) => pane.draw()));
+  }
+
+  closePrior() {
+    this.compared = null;
+    this.active = this.now;
+    this.prior.stage.hidden = true;
+    this.control("link").hidden = true;
+    this.control("prior").value = "";
+    this.stages.classList.remove("two");
+    delete this.stages.dataset.compared;
+    if (this.now.image) { this.now.draw(); this.controls(); }
+  }
+
+  overlay() {
+    const place = this.maps?.image === this.at ? this.maps.signs.indexOf(shelf.sign) : -1;
+    this.part("legend").hidden = this.part("opacity").hidden = place < 0;
+    if (place < 0) { this.now.map = null; this.now.draw(); return; }
+    const { rows, columns, values, box, caption } = this.maps;
+    this.part("legend").textContent = caption;
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [columns, rows];
+    const target = new ImageData(columns, rows);
+    const size = rows * columns;
+    for (let cell = 0; cell < size; cell++) target.data.set([255, 190, 70, values[place * size + cell]], 4 * cell);
+    canvas.getContext("2d").putImageData(target, 0, 0);
+    this.now.map = { canvas, box };
+    this.now.draw();
+  }
+
+  outline() {
+    const lines = this.data.images[this.at]?.outlines ?? [];
+    this.control("outlines").hidden = !lines.length;
+    this.now.outlines = this.outlined ? lines : [];
+    this.now.draw();
+  }
+
+  // Where a shrunk image is looked at closely, the part in view is fetched in full.
+  closer() {
+    const pane = this.now;
+    if (!pane.image || pane.image.factor === 1) return;
+    const close = pane.place().scale * pane.image.factor > 1.2;
+    if (!close) { if (pane.detail) { pane.detail = null; pane.draw(); } return; }
+    clearTimeout(this.closing);
+    this.closing = setTimeout(() => {
+      const region = pane.region(DETAIL);
+      const held = pane.detail?.box;
+      const inside = held && region[0] >= held[0] && region[1] >= held[1] &&
+        region[0] + region[2] <= held[0] + held[2] && region[1] + region[3] <= held[1] + held[3];
+      if (!inside) this.ask({ study: this.data.study, images: [], image: this.at, region });
+    }, 350);
+  }
+
+  detailed(part) {
+    const pane = this.now;
+    if (part.image !== this.at || !pane.image) return;
+    pane.detail = { ...pane.image, ...part };
+    pane.paint();
+    this.root.dataset.detail = part.box.join(" ");
+  }
+
+  controls() {
+    const { image, center, width } = this.active;
+    if (!image) return;
     const select = this.control("preset");
-    select.replaceChildren(...this.image.presets.map((preset, index) => new Option(preset.name, index)));
-    select.append(new Option("Own", "own"));
-    const { low, high } = this.image;
-    Object.assign(this.control("center"), { min: low, max: high, step: (high - low) / 1000 || 1 });
-    Object.assign(this.control("width"), { min: Math.max(1, (high - low) / 200), max: 2 * (high - low) || 2, step: (high - low) / 1000 || 1 });
+    select.replaceChildren(...image.presets.map((preset, index) => new Option(preset.name, index)), new Option("Own", "own"));
+    const { low, high } = image;
+    const step = (high - low) / 1000 || 1;
+    Object.assign(this.control("center"), { min: low, max: Math.max(high, low + 1), step });
+    Object.assign(this.control("width"), { min: Math.max(1, (high - low) / 200), max: 2 * (high - low) || 2, step });
+    const preset = image.presets.findIndex((one) => one.center === center && one.width === width);
+    select.value = preset < 0 ? "own" : preset;
+    this.window(center, width);
+    this.pressed("invert", this.active.invert !== image.inverted);
   }
 
-  choose(index) {
-    const preset = this.image.presets[index];
-    this.control("preset").value = index;
-    this.window(preset.center, preset.width);
-  }
+  pressed(name, on) { this.control(name).setAttribute("aria-pressed", String(on)); }
 
   window(center, width) {
-    this.center = center;
-    this.width = Math.max(width, 1);
     this.control("center").value = center;
-    this.control("width").value = this.width;
-    this.paint();
-  }
-
-  paint() {
-    const { rows, columns, channels, pixels } = this.image;
-    const levels = greyLevels(this.image, this.center, this.width, this.invert);
-    this.picture.width = columns;
-    this.picture.height = rows;
-    const context = this.picture.getContext("2d");
-    const target = context.createImageData(columns, rows);
-    for (let pixel = 0, out = 0; pixel < rows * columns; pixel++, out += 4) {
-      for (let colour = 0; colour < 3; colour++)
-        target.data[out + colour] = levels[pixels[channels === 1 ? pixel : 3 * pixel + colour]];
-      target.data[out + 3] = 255;
-    }
-    context.putImageData(target, 0, 0);
-    this.control("invert").setAttribute("aria-pressed", String(this.invert !== this.image.inverted));
-    this.part("window").textContent = `Level ${Math.round(this.center)}  Width ${Math.round(this.width)}`;
-    this.draw();
-  }
-
-  async overlay(overlay) {
-    this.part("legend").hidden = this.part("opacity").hidden = !overlay;
-    if (!overlay) { this.map = null; return; }
-    this.part("legend").textContent = overlay.caption;
-    const values = new Uint8Array(await inflate(overlay.values));
-    const map = document.createElement("canvas");
-    [map.width, map.height] = [overlay.columns, overlay.rows];
-    const context = map.getContext("2d");
-    const target = context.createImageData(overlay.columns, overlay.rows);
-    values.forEach((value, pixel) => target.data.set([255, 190, 70, value], 4 * pixel));
-    context.putImageData(target, 0, 0);
-    this.map = { canvas: map, box: overlay.box };
-  }
-
-  fitScale() {
-    return Math.min(this.canvas.width / this.image.columns, this.canvas.height / this.image.rows);
-  }
-
-  draw() {
-    if (!this.image) return;
-    const ratio = window.devicePixelRatio || 1;
-    this.canvas.width = Math.round(this.stage.clientWidth * ratio);
-    this.canvas.height = Math.round(this.stage.clientHeight * ratio);
-    const { rows, columns } = this.image;
-    const scale = this.view.scale || this.fitScale();
-    const left = Math.round((this.canvas.width - columns * scale) / 2 + this.view.x * ratio);
-    const top = Math.round((this.canvas.height - rows * scale) / 2 + this.view.y * ratio);
-    const context = this.canvas.getContext("2d");
-    context.imageSmoothingEnabled = scale !== 1;
-    context.imageSmoothingQuality = "high";
-    context.drawImage(this.picture, left, top, columns * scale, rows * scale);
-    if (this.map) {
-      const [y, x, height, width] = this.map.box;
-      context.globalAlpha = this.opacity;
-      context.drawImage(this.map.canvas, left + x * scale, top + y * scale, width * scale, height * scale);
-      context.globalAlpha = 1;
-    }
-    this.part("scale").textContent = `${columns} × ${rows}   ${this.view.scale ? "" : "fitted, "}${Math.round(100 * scale)}%`;
-    this.ruler(scale / ratio);
-  }
-
-  ruler(scale) {
-    const ruler = this.part("ruler");
-    const spacing = this.image.spacing_mm;
-    ruler.hidden = !spacing;
-    if (!spacing) return;
-    const length = [100, 50, 20, 10, 5].find((mm) => (mm / spacing[1]) * scale < 140) || 2;
-    ruler.querySelector("i").style.width = `${(length / spacing[1]) * scale}px`;
-    ruler.querySelector("span").textContent = `${length / 10} cm${this.image.at_detector ? " at the detector" : ""}`;
-  }
-
-  zoom(factor, event) {
-    const before = this.view.scale || this.fitScale();
-    const scale = Math.min(16, Math.max(this.fitScale() / 2, before * factor));
-    const box = this.stage.getBoundingClientRect();
-    const [x, y] = event ? [event.clientX - box.left - box.width / 2, event.clientY - box.top - box.height / 2] : [0, 0];
-    const change = scale / before;
-    this.view = { scale, x: x - (x - this.view.x) * change, y: y - (y - this.view.y) * change };
-    this.draw();
-  }
-
-  place(scale) { this.view = { scale, x: 0, y: 0 }; this.draw(); }
-
-  listen() {
-    const actions = {
-      invert: () => { this.invert = !this.invert; this.paint(); },
-      in: () => this.zoom(1.25),
-      out: () => this.zoom(0.8),
-      fit: () => this.place(0),
-      full: () => this.place(1),
-      expand: () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
-    };
-    const keys = { i: "invert", "+": "in", "=": "in", "-": "out", 0: "fit", 1: "full", f: "expand" };
-    for (const [name, action] of Object.entries(actions)) this.control(name).addEventListener("click", () => this.image && action());
-    this.root.addEventListener("keydown", (event) => {
-      const name = keys[event.key.toLowerCase()];
-      if (!name || event.ctrlKey || event.metaKey || event.target.matches("select")) return;
-      event.preventDefault();
-      actions[name]();
-    });
-    this.control("preset").addEventListener("change", (event) => event.target.value !== "own" && this.choose(Number(event.target.value)));
-    for (const name of ["center", "width"]) this.control(name).addEventListener("input", () => this.own(Number(this.control("center").value), Number(this.control("width").value)));
-    this.control("opacity").addEventListener("input", (event) => { this.opacity = event.target.value / 100; this.draw(); });
-    this.stage.addEventListener("wheel", (event) => {
-      if (!event.ctrlKey && !this.root.matches(":focus-within, :fullscreen")) return; // the page scrolls until the viewer is chosen
-      event.preventDefault();
-      this.zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, event);
-    }, { passive: false });
-    this.stage.addEventListener("dblclick", () => this.place(this.view.scale ? 0 : 1));
-    this.stage.addEventListener("contextmenu", (event) => event.preventDefault());
-    this.drag();
+    this.control("width").value = width;
+    this.active.window(center, width);
   }
 
   own(center, width) {
@@ -203,26 +230,14 @@ class Viewer {
     this.window(center, width);
   }
 
-  // Drag moves the picture; with the right button or Shift it sets level (down) and width (across), as reading stations do.
-  drag() {
-    let last = null;
-    this.stage.addEventListener("pointerdown", (event) => {
-      last = event;
-      this.stage.setPointerCapture(event.pointerId);
-      this.root.focus({ preventScroll: true });
-    });
-    this.stage.addEventListener("pointermove", (event) => {
-      if (!last || !this.image) return;
-      const [dx, dy] = [event.clientX - last.clientX, event.clientY - last.clientY];
-      if (last.button === 2 || last.shiftKey) {
-        const step = (this.image.high - this.image.low) / 600;
-        this.own(this.center - dy * step, this.width + dx * step);
-      } else {
-        this.view = { scale: this.view.scale, x: this.view.x + dx, y: this.view.y + dy };
-        this.draw();
-      }
-      last = { clientX: event.clientX, clientY: event.clientY, button: last.button, shiftKey: last.shiftKey };
-    });
-    for (const name of ["pointerup", "pointercancel"]) this.stage.addEventListener(name, () => (last = null));
+  // What is done to one pane is done to the other while they are linked.
+  look(change) {
+    change(this.active);
+    const other = this.active === this.now ? this.prior : this.now;
+    if (this.linked && this.panes.length === 2 && other.image && this.active.image) {
+      other.view = { ...this.active.view };
+      other.draw();
+    }
+    this.closer();
   }
 }

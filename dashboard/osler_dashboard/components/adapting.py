@@ -8,11 +8,12 @@ from html import escape
 
 import streamlit as st
 
+from osler.access import Action
 from osler.adapt.adapters import RECOMMENDED
 from osler.adapt.moved import Moved
 from osler.adapt.proposal import Proposal
 from osler_contracts.errors import OslerError
-from osler_dashboard import adapt_services, services
+from osler_dashboard import adapt_services, services, session
 from osler_dashboard.adapt_services import Choice
 from osler_dashboard.components import frame, patch_card
 from osler_dashboard.words import METHODS, percent, sentence, signed, site_name, spoken
@@ -157,8 +158,7 @@ def _labels(given: Mapping[str, list[str]], choice: Choice) -> dict[str, str]:
 def _ask(site: str, model: str, chosen: Mapping[str, str]) -> None:
     today = datetime.now(UTC).date()
     with st.form("adapt_ask", border=False):
-        who, until, how, go = st.columns([3, 2, 3, 3], vertical_alignment="bottom")
-        name = who.text_input("Your name", max_chars=80, key="adapt_name")
+        until, how, go = st.columns([2, 3, 3], vertical_alignment="bottom")
         last = until.date_input("Holds until", today + timedelta(days=DAYS), min_value=today, key="adapt_until")
         adapter = how.selectbox(
             "How",
@@ -171,15 +171,11 @@ def _ask(site: str, model: str, chosen: Mapping[str, str]) -> None:
     if not sent:
         return
     st.session_state.pop(PROPOSED, None)
-    if not name.strip():
-        st.warning("Give your name: it is kept with the proposal.")
-        return
     assert isinstance(last, date)
+    who = session.require(Action.ADAPT)
     try:
         with st.spinner("Working it out"):
-            made = adapt_services.proposal(
-                site, model, adapter, chosen, created=today, expires=last, author=name.strip()
-            )
+            made = adapt_services.proposal(site, model, adapter, chosen, created=today, expires=last, author=who.name)
     except OslerError as error:
         _refusal(error)
         return
@@ -236,6 +232,7 @@ def _decide(proposal: Proposal, model: str, chosen: Mapping[str, str]) -> None:
     if not why.strip():
         st.warning("Give a reason: it is kept in the history.")
         return
+    who = session.require(Action.ADAPT)
     try:
         with st.spinner("Keeping the decision"):
             adapt_services.decide(
@@ -244,7 +241,7 @@ def _decide(proposal: Proposal, model: str, chosen: Mapping[str, str]) -> None:
                 chosen,
                 accepted=accept,
                 on=datetime.now(UTC).date(),
-                actor=proposal.patch.author,
+                actor=who.name,
                 why=why.strip(),
             )
     except OslerError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import streamlit as st
@@ -26,6 +26,8 @@ class Sign:
         text: The contribution as text.
         corrected: Whether the reader set it.
         masked: Whether it is ignored at this site.
+        answered: Whether the reader said anything of it.
+        answer: What the reader said, empty where nothing.
     """
 
     id: str
@@ -36,12 +38,27 @@ class Sign:
     text: str
     corrected: bool = False
     masked: bool = False
+    answered: bool = False
+    answer: str = ""
 
 
 def _take() -> None:
     chosen = st.session_state["evidence"].get("chosen")
     if chosen:
         st.session_state[CHOSEN] = chosen
+
+
+def _nothing() -> None:
+    """Take no notice: a browser may send what this page did not offer."""
+
+
+def answered() -> tuple[str, str] | None:
+    """Return the sign that the reader answers in this run of the script, and the answer; an empty one takes it back."""
+    told = st.session_state["evidence"].get("answered")
+    try:
+        return str(told["sign"]), str(told["answer"])
+    except (TypeError, KeyError):
+        return None
 
 
 def evidence(
@@ -53,6 +70,7 @@ def evidence(
     total: str,
     dashed: str,
     selected: str | None,
+    on_answered: Callable[[], None] | None = None,
 ) -> None:
     """Draw the list; a click stores the concept in the session under `CHOSEN`.
 
@@ -64,6 +82,8 @@ def evidence(
         total: The sum, in words.
         dashed: What a dashed outline stands for, empty where there is none.
         selected: The chosen concept.
+        on_answered: Called when the reader answers a row by its letter; `answered` then says how. None where this reader
+            may not answer.
     """
     shown = signs[:MOST]
     largest = max((abs(value) for sign in shown for value in (sign.value, sign.before or 0.0)), default=0.0)
@@ -73,6 +93,7 @@ def evidence(
     mount(
         key="evidence",
         on_chosen_change=_take,
+        on_answered_change=on_answered or _nothing,
         data={
             "study": study,
             "finding": finding,
@@ -81,6 +102,7 @@ def evidence(
             "dashed": dashed,
             "selected": selected,
             "first": FIRST,
+            "answerable": on_answered is not None,
             "largest": largest or 1.0,
             "rows": [asdict(sign) for sign in shown],
         },

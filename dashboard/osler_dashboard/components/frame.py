@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from functools import reduce
 from html import escape
 
 import streamlit as st
 
 from osler_dashboard.components.assets import asset
 
+LOGO_LIGHT, LOGO_DARK = ("#1C2730", "#1F5F99", "#C25E12"), ("#EAE7E0", "#8CC0F0", "#F2A765")
+MARKS = re.compile(r"[\\`*_{}\[\]()#+\-.!|~:$<>&]")
 RESEARCH_USE = "Research use only. Not a medical device."
 
 
@@ -18,12 +22,25 @@ def html(text: str) -> None:
 
 def begin() -> None:
     """Set the style; called once before the page."""
-    st.html(f"<style>{asset('theme.css')}</style>")
+    st.html(f"<style>{asset('theme.css')}{asset('study.css')}</style>")
+
+
+def logo() -> str:
+    """Return the logo in the ink of the theme that the reader has chosen."""
+    drawn = asset("logo.svg")
+    if st.context.theme.type != "dark":
+        return drawn
+    return reduce(lambda text, pair: text.replace(*pair), zip(LOGO_LIGHT, LOGO_DARK, strict=True), drawn)
 
 
 def end(note: str = "") -> None:
     """Draw the line that is on every page."""
     html(f'<div class="o-foot"><b>{RESEARCH_USE}</b><span>{escape(note)}</span></div>')
+
+
+def plain(text: str) -> str:
+    """Return a text that a label, which Streamlit reads as Markdown, shows as it is."""
+    return MARKS.sub(r"\\\g<0>", text)
 
 
 def kicker(text: str) -> None:

@@ -7,19 +7,20 @@ from html import escape
 
 import streamlit as st
 
+from osler.access import Action
 from osler.banks import Step
 from osler_contracts.errors import OslerError
-from osler_dashboard import bank_services
+from osler_dashboard import bank_services, session
 from osler_dashboard.components import cited, frame
 from osler_dashboard.words import sentence, spoken
 from osler_knowledge.bank import ConceptBank
-from osler_knowledge.concept import MAX_NAME, Concept
+from osler_knowledge.concept import Concept
 from osler_knowledge.diff import differences, told
 from osler_knowledge.history import Change, now
 from osler_knowledge.review import VALUES, Reviewer, accept, notice, retire, reword, set_prior
 
 QUEUES = {"Waiting": ("proposed",), "Accepted": ("accepted",), "Retired": ("retired",)}
-READER, CHOSEN, TOLD = "reader", "knowledge_concept", "knowledge_told"
+CHOSEN, TOLD = "knowledge_concept", "knowledge_told"
 LATEST = 12  # steps of the history that are shown at once
 WHY, WORDS, LONGEST = "Reason", "New question", 500
 
@@ -67,12 +68,11 @@ def queue(bank: ConceptBank) -> Concept | None:
 
 
 def decide(task: str, concept: Concept) -> None:
-    """Ask for a decision, with a name and a reason."""
+    """Ask for a decision, with a reason."""
     frame.kicker("Your decision")
     with st.form("decide", border=False):
-        name = st.text_input("Your name", value=st.session_state.get(READER, ""), max_chars=MAX_NAME)
         reason = st.text_input(WHY, max_chars=300, help="Needed to retire or reword; kept in the history")
-        question = st.text_input(WORDS, value=concept.question, max_chars=LONGEST)
+        question = st.text_input(WORDS, value=concept.question, max_chars=LONGEST, key=f"reword_{concept.id}")
         one, two, three = st.columns(3)
         accepted = one.form_submit_button(
             "Accept", type="primary", width="stretch", disabled=concept.status == "accepted"
@@ -80,15 +80,14 @@ def decide(task: str, concept: Concept) -> None:
         retired = two.form_submit_button("Retire", width="stretch", disabled=concept.status == "retired")
         reworded = three.form_submit_button("Reword", width="stretch")
     if accepted:
-        _take(task, concept, "accept", name, reason, lambda who: lambda bank: accept(bank, concept.id, who))
+        _take(task, concept, "accept", reason, lambda who: lambda bank: accept(bank, concept.id, who))
     elif retired:
-        _take(task, concept, "retire", name, reason, lambda who: lambda bank: retire(bank, concept.id, who))
+        _take(task, concept, "retire", reason, lambda who: lambda bank: retire(bank, concept.id, who))
     elif reworded:
         _take(
             task,
             concept,
             "reword",
-            name,
             reason,
             lambda who: lambda bank: reword(bank, concept.id, who, question=question),
         )
@@ -101,7 +100,6 @@ def set_by_hand(task: str, bank: ConceptBank, concept: Concept) -> None:
         word = st.selectbox(
             "It speaks", list(VALUES), help="Unknown leaves it to the data; neither says it tells nothing"
         )
-        name = st.text_input("Your name", value=st.session_state.get(READER, ""), max_chars=MAX_NAME, key="prior_name")
         reason = st.text_input(WHY, max_chars=300, key="prior_reason")
         if st.form_submit_button("Set"):
             value = VALUES[word]
@@ -109,22 +107,17 @@ def set_by_hand(task: str, bank: ConceptBank, concept: Concept) -> None:
                 task,
                 concept,
                 "prior",
-                name,
                 reason,
                 lambda who: lambda held: set_prior(held, concept.id, finding, value, who),
             )
 
 
-def _take(task: str, concept: Concept, action: str, name: str, reason: str, step: Callable[[Reviewer], Step]) -> None:
+def _take(task: str, concept: Concept, action: str, reason: str, step: Callable[[Reviewer], Step]) -> None:
     """Take a step, and draw the page anew; what is missing or refused is said."""
-    if not name.strip():
-        st.warning("Give your name: it is kept in the bank's history.")
-        return
     if action != "accept" and not reason.strip():
         st.warning("Give a reason: it is kept in the bank's history.")
         return
-    st.session_state[READER] = name.strip()
-    who = Reviewer(name.strip(), now(), reason.strip())
+    who = Reviewer(session.require(Action.REVIEW_BANK).name, now(), reason.strip())
     try:
         bank = bank_services.review(task, concept, step(who), who, action)
     except OslerError as error:
@@ -183,8 +176,9 @@ def show() -> None:
     with right:
         if concept is not None:
             cited.figures(concept)
-            decide(task, concept)
-            set_by_hand(task, bank, concept)
+            if session.allowed(Action.REVIEW_BANK):
+                decide(task, concept)
+                set_by_hand(task, bank, concept)
         versions(bank, task)
     if TOLD in st.session_state:
         st.toast(st.session_state.pop(TOLD), icon=":material/check:")

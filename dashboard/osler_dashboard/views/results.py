@@ -1,91 +1,86 @@
-"""Results, for researchers: how each method fares at home and at the other hospital."""
+"""The Shift lab, for researchers: the experiments of the tracker, how each method fares away from home, and two compared."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
-import altair as alt
-import pandas as pd
 import streamlit as st
 
-from osler_dashboard import services
+from osler.access import Action
+from osler_contracts.errors import OslerError
+from osler_dashboard import lab_services, services, session
 from osler_dashboard.components import frame
-from osler_dashboard.settings import AGAINST, FOR, QUIET
-from osler_dashboard.words import METHODS, percent, spoken
+from osler_dashboard.components.assets import asset
+from osler_dashboard.components.demonstration import demonstration
+from osler_dashboard.words import day
+from osler_training.experiments.tracked import Tracked
 
-PLACES = {"id": "Own hospital", "ood": "Other hospital"}
-COLUMNS = {"id": "Own hospital", "ood": "Other hospital", "gap": "Gap", "avg": "Mean of both"}
-
-
-def _long(results: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row a method and place, with the interval of its accuracy."""
-    return pd.DataFrame(
-        [
-            {
-                "method": METHODS.get(one["method"], spoken(one["method"])),
-                "place": name,
-                "accuracy": one[key],
-                "low": one["ci"][key][0],
-                "high": one["ci"][key][1],
-            }
-            for one in results
-            for key, name in PLACES.items()
-        ]
-    )
+DEMONSTRATION = "demonstration"
+KINDS = {"shift": "between sites", "adaptation-bench": "adaptation bench"}
+COMPARED = "Compare"
 
 
-def _plot(table: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
-    order = list(dict.fromkeys(table["method"]))
-    scale = alt.Scale(domain=list(PLACES.values()), range=[FOR, AGAINST])
-    base = alt.Chart(table).encode(
-        y=alt.Y("method:N", sort=order, title=None, axis=alt.Axis(labelLimit=220, labelFontSize=13)),
-        yOffset=alt.YOffset("place:N", sort=list(PLACES.values())),
-        color=alt.Color("place:N", scale=scale, legend=alt.Legend(orient="top", title=None)),
-    )
-    x = alt.Scale(domain=[0, 1])
-    spans = base.mark_rule(strokeWidth=3, opacity=0.5).encode(
-        x=alt.X("low:Q", scale=x, title="Accuracy with 95% interval", axis=alt.Axis(format="%", tickCount=6)),
-        x2="high:Q",
-    )
-    marks = base.mark_point(filled=True, size=90, opacity=1).encode(
-        x=alt.X("accuracy:Q", scale=x),
-        shape=alt.Shape("place:N", scale=alt.Scale(domain=list(PLACES.values()), range=["circle", "diamond"])),
-        tooltip=["method", "place", *(alt.Tooltip(f"{name}:Q", format=".1%") for name in ("accuracy", "low", "high"))],
-    )
-    chance = alt.Chart(pd.DataFrame({"x": [0.5]})).mark_rule(strokeDash=[3, 4], color=QUIET).encode(x="x:Q")
-    return alt.layer(chance, spans, marks).properties(height=alt.Step(22))
+def _named(one: Tracked) -> str:
+    finished = "" if one.finished else " · not finished"
+    cells = f"{len(one.cells)} cell{'' if len(one.cells) == 1 else 's'}"
+    return f"{one.name} · {KINDS[one.kind]} · {day(one.started[:10])}, {one.started[11:16]} UTC · {cells}{finished}"
 
 
-def _cell(one: dict[str, Any], key: str) -> str:
-    low, high = one["ci"][key]
-    return f'{percent(one[key], 1)} <span class="o-quiet">{100 * low:.1f} to {100 * high:.1f}</span>'
+def _names(found: Iterable[Tracked]) -> dict[str, str]:
+    """Return what each experiment is called by its id; runs of one minute are counted, since a choice is known by its name."""
+    names: dict[str, str] = {}
+    for one in found:
+        name = _named(one)
+        same = sum(held == name or held.startswith(f"{name} · no. ") for held in names.values())
+        names[one.id] = f"{name} · no. {same + 1}" if same else name
+    return names
 
 
-def _table(results: list[dict[str, Any]]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in ("Method", *COLUMNS.values()))
-    rows = "".join(
-        f"<tr><td>{METHODS.get(one['method'], spoken(one['method']))}</td>"
-        + "".join(f"<td>{_cell(one, key)}</td>" for key in COLUMNS)
-        + "</tr>"
-        for one in results
-    )
-    return f'<table class="o-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+def _experiment(one: Tracked, others: list[Tracked]) -> None:
+    """Draw one experiment: a view at a time, since a large one has many drawings."""
+    views = lab_services.views(one)
+    rivals = [other for other in others if other.id != one.id and other.kind == one.kind == "shift"]
+    titles = [*views, *([COMPARED] if rivals else [])]
+    chosen = st.segmented_control("View", titles, default=titles[0], label_visibility="collapsed", key=f"view-{one.id}")
+    if chosen == COMPARED:
+        names = _names(rivals)
+        chosen = st.selectbox("Compare with", list(names), format_func=names.__getitem__, key="compared")
+        _html(lab_services.comparison(one, next(other for other in rivals if other.id == chosen)))
+        return
+    for kind, text in views[chosen or titles[0]]():
+        if kind == "svg":
+            st.image(lab_services.themed(text, st.context.theme.type == "dark"))
+        else:
+            _html(text)
+
+
+def _html(text: str) -> None:
+    frame.html(f'<div class="o-lab">{text}</div>')
 
 
 def show() -> None:
     """Draw the page."""
-    results = services.summary().get("results")
-    if not results:
-        frame.nothing("There are no results here yet.", "Run `osler demo` on this workspace to compare the methods.")
+    session.require(Action.VIEW_RESULTS)
+    frame.html(f"<style>{asset('lab.css')}</style>")
+    results = list(services.summary().get("results") or [])
+    found = {one.id: one for one in lab_services.tracked()}
+    names = _names(found.values()) | ({DEMONSTRATION: "Demonstration · phantoms"} if results else {})
+    if not names:
+        frame.nothing(
+            "There are no experiments here yet.",
+            "Run `osler shift run RECIPE --workspace DIR` or `osler adapt bench`; `osler demo` shows what they look like.",
+        )
         return
-    frame.kicker("Phantom data: simulated radiographs, no patient")
-    st.markdown("## Does it hold when the hospital changes?")
-    frame.html(
-        '<p class="o-quiet">Accuracy on test studies of the hospital that the methods learned from, and of another where what'
-        " went along with the diagnosis by accident is reversed. Intervals are 95%, by resampling patients.</p>"
-    )
-    st.altair_chart(_plot(_long(results)), width="stretch")
-    frame.html(_table(results))
+    frame.html('<h2 class="o-title">Shift lab</h2>')
+    chosen = st.selectbox("Experiment", list(names), format_func=names.__getitem__, key="experiment")
+    with st.container(key="lab"):
+        if chosen == DEMONSTRATION:
+            demonstration(results)
+            return
+        try:
+            _experiment(found[chosen], list(found.values()))
+        except OslerError as error:
+            frame.nothing(error.message, error.mend)
 
 
 show()

@@ -11,11 +11,12 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from osler.access import Action
 from osler.adapt.patch import SitePatch
 from osler.archive import Outcome
 from osler_contracts.errors import OslerError
-from osler_dashboard import adapt_services, services
-from osler_dashboard.components import adapting, arrivals, frame, patch_card
+from osler_dashboard import adapt_services, services, session
+from osler_dashboard.components import adapting, arrivals, examined, frame, held_back, patch_card
 from osler_dashboard.settings import AGAINST, FOR
 from osler_dashboard.words import percent, points, reason, signed, site_name
 
@@ -119,20 +120,22 @@ def _dumbbells(record: dict[str, Any]) -> alt.LayerChart | alt.FacetChart:
 
 
 def switch(patch: SitePatch) -> None:
-    """Let the engineer switch the patch off or on, with a name and a reason."""
+    """Let the engineer switch the patch off or on, with a reason."""
+    if not session.allowed(Action.SWITCH_PATCH):
+        return
     status, verb = ("revoked", "Switch it off") if patch.status == "active" else ("active", "Put it in force")
     with st.form("switch", clear_on_submit=True, border=False):
-        who, why, go = st.columns([3, 4, 3], vertical_alignment="bottom")
-        name = who.text_input("Your name", max_chars=80)
-        note = why.text_input("Reason", max_chars=300)
+        why, go = st.columns([6, 4], vertical_alignment="bottom")
+        note = why.text_input("Reason", max_chars=300, key="switch_why")
         sent = go.form_submit_button(verb, type="primary", width="stretch", help="Kept in the patch's history")
     if not sent:
         return
-    if not name.strip() or not note.strip():
-        st.warning("Give your name and a reason: both are kept in the patch's history.")
+    if not note.strip():
+        st.warning("Give a reason: it is kept in the patch's history.")
         return
+    who = session.require(Action.SWITCH_PATCH)
     try:
-        adapt_services.switch(patch, status, on=datetime.now(UTC).date(), actor=name.strip(), why=note.strip())
+        adapt_services.switch(patch, status, on=datetime.now(UTC).date(), actor=who.name, why=note.strip())
     except OslerError as error:
         st.warning(f"{error.message} {error.mend}")
         return
@@ -191,7 +194,10 @@ def show() -> None:
             effect(patch)
     with right:
         intake(chosen)
+        held_back.draw(chosen)
         arrivals.draw(chosen, services.drift(chosen))
+        if session.allowed(Action.EXAMINE):
+            examined.draw()
 
 
 show()
