@@ -7,7 +7,8 @@ import html
 import json
 import re
 import shutil
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from streamlit.testing.v1 import AppTest
 
 import osler_dashboard
+from osler.access import Person, Role
 from osler.adapt.changes import ConceptDelta
 from osler.adapt.patch import GuardOutcome, SitePatch
 from osler.adapt.store import PatchStore
@@ -38,6 +40,7 @@ from osler.bottleneck.source import SourceReference
 from osler.dicom.pixels import read_image
 from osler.ingest import ingest
 from osler.workspace import Workspace
+from osler_dashboard import pages, session
 from osler_knowledge.propose import build_bank
 
 CLASSES = ("heart_failure", "pneumonia")
@@ -215,16 +218,26 @@ SUMMARY = {
 }
 
 
+READER = "Dr A"
+
+
+def local_session(name: str, roles: Iterable[Role]) -> str:
+    """Sign in as who opens the terminal's own address does, and return what the browser would hold then."""
+    gate = session.gate()
+    return gate.enter(gate.open_door(Person(name, frozenset(roles), via="local")))
+
+
 class Screen:
     """The dashboard as a reader meets it, without a browser."""
 
-    def __init__(self, page: str = "study", **address: str) -> None:
+    def __init__(
+        self, page: str = "study", *, roles: Iterable[Role] = tuple(Role), number: str | None = None, **address: str
+    ) -> None:
         self.app = AppTest.from_file(str(Path(osler_dashboard.__file__).with_name("app.py")), default_timeout=120)
         for name, value in address.items():
             self.app.query_params[name] = value
-        self.app.run()
-        if page != "study":
-            self.app.switch_page(f"views/{page}.py").run()
+        self.app.session_state[session.NUMBER] = number or local_session(READER, roles)
+        self.app.switch_page(pages.address(page)).run()
 
     @property
     def text(self) -> str:
@@ -242,7 +255,7 @@ class Screen:
     def component(self, key: str) -> dict[str, Any]:
         """What one of our components was given."""
         found = [one for one in self.app.get("bidi_component") if one.key == key]
-        return dict(json.loads(found[0].proto.json))
+        return dict(json.loads(found[0].proto.json or found[0].proto.bytes))
 
     def answer(self, word: str) -> Screen:
         """Answer the question about the chosen sign."""
@@ -251,8 +264,25 @@ class Screen:
 
     def choose(self, concept: str) -> Screen:
         """Choose a sign."""
-        self.app.selectbox(key="chosen_concept").set_value(concept).run()
+        self.app.session_state["chosen_concept"] = concept
+        self.app.run()
         return self
+
+    def parcels(self) -> list[tuple[dict[str, Any], bytes]]:
+        """What the viewer was sent: the head of each parcel and its unpacked values."""
+        found = []
+        for one in self.app.get("bidi_component"):
+            sent = one.proto.bytes
+            if sent:
+                size = int.from_bytes(sent[:4], "little")
+                found.append((json.loads(sent[4 : 4 + size]), zlib.decompress(sent[4 + size :])))
+        return found
+
+
+@pytest.fixture
+def local_sign_in(demo: Demo) -> Callable[..., str]:
+    """Sign in by the terminal's address; see `local_session`."""
+    return local_session
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from selenium.common.exceptions import WebDriverException
 
 from osler.archive import Archive
 from osler.dicom.pixels import read_image
-from osler_dashboard.screenshots import browser, deep, open_study, photograph, serving, texts, until
+from osler_dashboard.screenshots import Address, browser, deep, open_study, photograph, serving, texts, until
 
 pytestmark = pytest.mark.system
 
@@ -27,8 +27,9 @@ def chrome() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def url(built: Any) -> Iterator[str]:
+def url(built: Any, chrome: Any) -> Iterator[Address]:
     with serving(built.workspace.root) as address:
+        chrome.get(address.entry())
         yield address
 
 
@@ -88,7 +89,7 @@ def test_a_correction_moves_the_number(chrome: Any, url: str, tmp_path: Path) ->
     sign = row.get_attribute("data-id")
     row.click()
     answers = f'[class*="st-key-answer"][class*="{sign}"] button'
-    until(lambda: len(deep(chrome, answers)) == 3)
+    until(lambda: len(deep(chrome, answers)) == 5)
     assert deep(chrome, ".evidence .row")[2].get_attribute("aria-selected") == "true"
     for word in ("Absent", "Present"):
         started = time.monotonic()
@@ -114,8 +115,9 @@ def test_nothing_is_fetched_from_elsewhere(chrome: Any, url: str) -> None:
 
 
 @pytest.mark.parametrize("width", [1400, 1000])
-def test_the_page_fits_its_window(url: str, width: int) -> None:
+def test_the_page_fits_its_window(url: Address, width: int) -> None:
     with browser(width, 900) as narrow:
+        narrow.get(url.entry())
         open_study(narrow, url)
         assert narrow.execute_script("return document.documentElement.scrollWidth") <= width
         stage = deep(narrow, ".viewer .stage")[0].rect
@@ -125,5 +127,7 @@ def test_the_page_fits_its_window(url: str, width: int) -> None:
 
 def test_pictures_are_taken(built: Any, tmp_path: Path) -> None:
     taken = photograph(built.workspace.root, tmp_path / "images", "hospital-b-study-0003", "focal_opacity")
-    assert [path.name for path in taken] == ["study.png", "site.png", "knowledge.png", "results.png"]
+    names = ["worklist", "study", "corrected", "sign", "site", "knowledge", "results"]
+    assert [path.name for path in taken] == [f"{name}.png" for name in names]
+    assert len({path.read_bytes() for path in taken}) == len(taken)
     assert all(10_000 < path.stat().st_size < 400_000 for path in taken)

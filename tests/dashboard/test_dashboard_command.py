@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from osler.access.accounts import AccountFile
 from osler.cli.main import main
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
@@ -63,12 +64,12 @@ def test_streamlit_knows_every_option() -> None:
     from streamlit import config
 
     template = config._config_options_template
-    for flag in flags(address="127.0.0.1", port=8501, headless=True):
+    for flag in flags(address="127.0.0.1", port=8501):
         assert flag.removeprefix("--").partition("=")[0] in template
 
 
 def test_nothing_leaves_the_computer_and_no_trace_is_shown() -> None:
-    options = dict(flag.removeprefix("--").split("=", 1) for flag in flags(address="127.0.0.1", port=1, headless=True))
+    options = dict(flag.removeprefix("--").split("=", 1) for flag in flags(address="127.0.0.1", port=1))
     assert options["browser.gatherUsageStats"] == "false"
     assert options["client.showErrorDetails"] == "none"
     assert options["server.address"] == "127.0.0.1"
@@ -85,3 +86,40 @@ def test_stopping_the_command_stops_the_server() -> None:
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
     assert command._serve(sleeper, os.environ) == -signal.SIGTERM
+
+
+class TestWayIn:
+    """Who gets in by the address that the terminal shows."""
+
+    @pytest.fixture
+    def workspace(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+        monkeypatch.delenv("OSLER_ACCOUNTS_FILE", raising=False)
+        return Workspace.open(tmp_path / "workspace", create=True)
+
+    def test_the_person_at_the_terminal_with_all_roles_or_those_named(self, workspace: Workspace) -> None:
+        found = command.local_person(workspace, _arguments())
+        assert found["OSLER_LOCAL_NAME"]
+        assert found["OSLER_LOCAL_ROLES"] == "administrator clinician engineer researcher"
+        found = command.local_person(workspace, _arguments("--as", "Ada", "--role", "engineer"))
+        assert found == {"OSLER_LOCAL_NAME": "Ada", "OSLER_LOCAL_ROLES": "engineer"}
+
+    @pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.2", "osler.example"])
+    def test_nobody_beyond_this_computer(
+        self, workspace: Workspace, address: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert command.local_person(workspace, _arguments("--address", address)) == {"OSLER_LOCAL_NAME": ""}
+        assert "osler accounts add" in capsys.readouterr().err
+        with pytest.raises(OslerError, match="--as and --role"):
+            command.local_person(workspace, _arguments("--address", address, "--as", "Ada"))
+
+    def test_nobody_where_there_are_accounts(self, workspace: Workspace) -> None:
+        AccountFile(workspace).add("Boss", ["administrator"], "four plain words here", actor="root")
+        assert command.local_person(workspace, _arguments()) == {"OSLER_LOCAL_NAME": ""}
+        with pytest.raises(OslerError, match="--as and --role"):
+            command.local_person(workspace, _arguments("--role", "engineer"))
+
+    @pytest.mark.parametrize("words", [("--role", "surgeon"), ("--as", "a\nb"), ("--as", "x" * 81)])
+    def test_unknown_roles_and_hostile_names_are_refused(self, workspace: Workspace, words: tuple[str, str]) -> None:
+        with pytest.raises(OslerError) as caught:
+            command.local_person(workspace, _arguments(*words))
+        assert caught.value.code is Code.USAGE

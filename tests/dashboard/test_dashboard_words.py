@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from osler.archive.explanations import explain_all
 from osler_contracts.contract import Severity
-from osler_dashboard.words import REASONS, WARNINGS, percent, signed, site_name, spoken, study_names, warning
+from osler_dashboard.words import REASONS, WARNINGS, ago, percent, short_day, signed, site_name, spoken, warning
 
 
 def test_every_code_of_a_file_has_words() -> None:
@@ -22,13 +22,13 @@ def test_what_had_kept_a_released_file_out_is_said_as_a_sentence() -> None:
     assert warning("wrong-sop-class") == "Another kind of image."
 
 
-def test_studies_are_numbered_by_site_in_the_order_of_arrival() -> None:
-    names = study_names({"x": "hospital_b", "y": "hospital_a", "z": "hospital_b"}, ["z", "y", "x"])
-    assert names == {
-        "z": "Hospital B · study 0001",
-        "y": "Hospital A · study 0001",
-        "x": "Hospital B · study 0002",
-    }
+def test_dates_are_said_and_told_apart() -> None:
+    assert short_day("20260106") == "6 Jan 2026"
+    assert short_day("") == short_day("unknown") == ""
+    assert ago("20260101", "20260102") == "1 day earlier"
+    assert ago("20251101", "20260102") == "2 months earlier"
+    assert ago("20200101", "20260102") == "6 years earlier"
+    assert ago("", "20260102") == "earlier"
 
 
 def test_sites_and_identifiers_are_spoken() -> None:

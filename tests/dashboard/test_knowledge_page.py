@@ -70,11 +70,8 @@ def test_a_concept_is_shown_with_its_passage_in_its_place_and_its_prior(page: An
     assert "Not clinically reviewed" in page.words
 
 
-def test_a_concept_is_accepted_with_a_name_and_the_next_one_waits(page: Any, store: BankStore) -> None:
+def test_a_concept_is_accepted_by_who_is_signed_in_and_the_next_one_waits(page: Any, store: BankStore) -> None:
     choose(page, "kerley_b_lines")
-    press(page, "Accept")
-    assert "Give your name" in page.app.warning[0].value
-    fill(page, your_name="Dr A")
     press(page, "Accept")
     bank = store.load()
     assert bank.concept("kerley_b_lines").status == "accepted"
@@ -86,7 +83,7 @@ def test_a_concept_is_accepted_with_a_name_and_the_next_one_waits(page: Any, sto
 
 def test_rewording_and_retiring_need_a_reason_and_make_versions(page: Any, store: BankStore) -> None:
     choose(page, "kerley_b_lines")
-    fill(page, your_name="Dr A", new_question="Are there short lines at the edge?")
+    fill(page, new_question="Are there short lines at the edge?")
     press(page, "Reword")
     assert "Give a reason" in page.app.warning[0].value
     assert store.load().version == 1
@@ -94,7 +91,7 @@ def test_rewording_and_retiring_need_a_reason_and_make_versions(page: Any, store
     press(page, "Reword")
     assert store.load().version == 2
     assert "the question was" in page.words
-    fill(page, your_name="Dr A", reason="not on our films")
+    fill(page, reason="not on our films")
     press(page, "Retire")
     bank = store.load()
     assert (bank.version, bank.concept("kerley_b_lines").status) == (3, "retired")
@@ -106,7 +103,6 @@ def test_the_prior_is_set_by_hand_and_unknown_is_no_zero(page: Any, store: BankS
     selects = {one.label: one for one in page.app.selectbox}
     selects["Finding"].set_value("heart_failure")
     selects["It speaks"].set_value("unknown")
-    page.app.text_input(key="prior_name").set_value("Dr A")
     page.app.text_input(key="prior_reason").set_value("unclear")
     press(page, "Set")
     assert "heart_failure" not in store.load().concept("kerley_b_lines").prior
@@ -117,7 +113,6 @@ def test_who_decides_on_words_that_changed_meanwhile_is_asked_to_read_again(page
     choose(page, "kerley_b_lines")
     who = Reviewer("Dr B", WHEN, "not ours")
     store.change(lambda bank: retire(bank, "kerley_b_lines", who), who, "retire", "kerley_b_lines")
-    fill(page, your_name="Dr A")
     press(page, "Accept")
     assert store.load().concept("kerley_b_lines").status == "retired"
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+from .command import Commands
 
 RECIPE = Path(__file__).with_name("small.yaml")
 
@@ -40,17 +42,11 @@ class Osler:
 
     folder: Path
     blocker: Path
+    commands: Commands
 
     def __call__(self, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PYTHONPATH": str(self.blocker), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [sys.executable, "-m", "osler.cli.main", *words],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = self.commands.run(words, self.folder, environment)
         assert done.returncode == expect, (
             f"osler {' '.join(words)} gave {done.returncode}:\n{done.stdout}\n{done.stderr}"
         )
@@ -63,14 +59,22 @@ def _blocker(folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    """What runs the commands of this folder's tests."""
+    held = Commands()
+    yield held
+    held.close()
+
+
 @pytest.fixture
-def osler(tmp_path: Path) -> Osler:
+def osler(tmp_path: Path, commands: Commands) -> Osler:
     """The command in an empty folder."""
-    return Osler(tmp_path, _blocker(tmp_path.parent / "blocker"))
+    return Osler(tmp_path, _blocker(tmp_path.parent / "blocker"), commands)
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo(tmp_path_factory: pytest.TempPathFactory, commands: Commands) -> Path:
     """A folder that holds `workspace`, a finished small demonstration; parallel test processes share it."""
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -80,7 +84,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not (folder / "workspace" / "summary.json").is_file():
             folder.mkdir(exist_ok=True)
             start = time.monotonic()
-            run = Osler(folder, _blocker(shared / "demo-blocker"))
+            run = Osler(folder, _blocker(shared / "demo-blocker"), commands)
             done = run("demo", "--recipe", str(RECIPE), "--workspace", "workspace")
             (folder / "printed.txt").write_text(done.stdout, encoding="utf-8")
             print(f"small demonstration: {time.monotonic() - start:.0f} s")

@@ -53,6 +53,8 @@ def test_three_commands_adapt_the_model(told: Callable[..., dict[str, Any]], wor
     here, elsewhere = first_study(workspace, SITE), first_study(workspace, "hospital_a")
     archive = Archive(workspace)
     studies = sum(archive.image(study) is not None for study in archive.studies(SITE))
+    # What an explanation says of other studies is of those that were encoded: here all, before and after.
+    told("evaluate", "--site", SITE, "--model", MODEL, "--replicates", "20")
     before = {uid: told("explain", uid, "--model", MODEL) for uid in (here, elsewhere)}
     words = ("adapt", "--site", SITE, "--model", MODEL, "--adapter", "anchored_head")
     proposed = told(*words)
@@ -98,7 +100,7 @@ def test_the_source_is_not_taken_for_a_new_site(told: Callable[..., dict[str, An
 def test_the_dashboard_alone_adapts_the_model(workspace: Workspace, tmp_path: Path) -> None:
     from osler_dashboard.screenshots import photograph_adapting
 
-    pictures = photograph_adapting(workspace.root, tmp_path / "pictures", "Hospital C")
+    pictures = photograph_adapting(workspace.root, tmp_path / "pictures", "Hospital C", "Ada Lovelace")
     assert [path.name for path in pictures] == ["adapt-moved.png", "adapt-proposal.png", "adapt-in-force.png"]
     digest = StudyExplainer(workspace, MODEL).pipeline.digest
     (patch,) = [one for one in PatchStore(workspace.patches).all() if (one.site, one.model) == (SITE, digest)]

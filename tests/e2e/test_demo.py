@@ -137,7 +137,7 @@ def test_a_study_is_explained_and_a_correction_moves_the_finding(demo: Path, osl
 def test_a_model_whose_hash_is_wrong_is_refused(demo: Path, osler: Any, tmp_path: Path) -> None:
     copy = tmp_path / "workspace"
     shutil.copytree(demo / "workspace", copy, ignore=shutil.ignore_patterns("phantoms", "artifacts"))
-    tensors = next((copy / "models" / "bottleneck_prior").glob("*.safetensors"))
+    tensors = copy / "models" / "bottleneck_prior" / "bottleneck.safetensors"
     content = bytearray(tensors.read_bytes())
     content[-1] ^= 1
     tensors.write_bytes(bytes(content))

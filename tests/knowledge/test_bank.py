@@ -7,9 +7,12 @@ import json
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -29,6 +32,13 @@ def concept(name: str = "septal", **changes: object) -> Concept:
 
 def tiny(*concepts: Concept) -> ConceptBank:
     return ConceptBank("tiny", 1, "chest radiograph", ("heart_failure", "pneumonia"), concepts or (concept(),))
+
+
+def unsealed(bank: ConceptBank) -> dict[str, Any]:
+    """Return a bank's record as another program writes one, without its hash."""
+    record = json.loads(bank.to_json())
+    assert record.pop("sha256")
+    return dict(record)
 
 
 def test_a_bank_survives_the_disk(tmp_path: Path, bank: ConceptBank) -> None:
@@ -75,7 +85,7 @@ def test_a_question_about_what_is_not_there_is_answered_with_a_code() -> None:
     ],
 )
 def test_spoiled_banks_are_refused(spoil: object) -> None:
-    record = json.loads(tiny().to_json())
+    record = unsealed(tiny())
     spoil(record)  # type: ignore[operator]
     with pytest.raises(OslerError) as caught:
         ConceptBank.from_json(json.dumps(record))
@@ -109,7 +119,7 @@ def test_a_passage_that_was_touched_is_noticed(bank: ConceptBank, corpus: Corpus
 
 
 def test_the_former_format_is_read_with_the_digest_that_its_models_know(bank: ConceptBank) -> None:
-    record = json.loads(tiny().to_json())
+    record = unsealed(tiny())
     for name in ("history",):
         record.pop(name)
     for one in record["concepts"]:
@@ -131,14 +141,14 @@ def test_the_schema_that_is_shipped_is_the_one_that_banks_are_held_to(bank: Conc
     assert shipped == json.loads(json.dumps(json_schema()))
     validator = jsonschema.Draft202012Validator(shipped)
     validator.validate(json.loads(bank.to_json()))
-    record = json.loads(tiny().to_json())
+    record = unsealed(tiny())
     for spoil in (lambda: record.update(stranger=1), lambda: record["concepts"][0]["citation"].update(start="3")):
         spoil()
         assert not validator.is_valid(record)
 
 
 def test_the_message_says_where_a_file_fails_the_schema() -> None:
-    record = json.loads(tiny().to_json())
+    record = unsealed(tiny())
     record["concepts"][0]["citation"]["start"] = "three"
     with pytest.raises(OslerError, match=r"concepts\.0\.citation\.start"):
         ConceptBank.from_json(json.dumps(record))
@@ -149,3 +159,24 @@ def test_a_file_too_large_for_a_bank_is_not_read(tmp_path: Path) -> None:
         stream.truncate(LARGEST + 1)
     with pytest.raises(OslerError, match="64 MB"):
         ConceptBank.load(tmp_path / "bank.json")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_byte_that_changed_in_the_file_is_seen(data: st.DataObject) -> None:
+    content = bytearray(tiny().to_json().encode())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] = data.draw(st.integers(0, 255).filter(lambda byte: byte != content[place]))
+    with pytest.raises((OslerError, UnicodeDecodeError)) as caught:
+        ConceptBank.from_json(bytes(content).decode())
+    if isinstance(caught.value, OslerError):
+        assert caught.value.code is Code.BANK_INVALID
+
+
+def test_a_bank_that_somebody_edited_says_how_to_keep_it() -> None:
+    text = tiny().to_json().replace("lung", "LUNG")
+    with pytest.raises(OslerError, match="take its entry 'sha256' out"):
+        ConceptBank.from_json(text)
+    record = json.loads(text)
+    record.pop("sha256")
+    assert ConceptBank.from_json(json.dumps(record)).to_json() != tiny().to_json()

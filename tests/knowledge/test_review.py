@@ -200,6 +200,7 @@ def test_proposing_again_keeps_what_people_decided() -> None:
 
 def test_histories_that_contradict_the_bank_are_refused() -> None:
     record = json.loads(retire(reword(bank(), "a", who(), question="Q?"), "b", who()).to_json())
+    record.pop("sha256")  # the spoiler is a program that writes none
     for spoil in (
         lambda: record["history"][0].update(version=9),
         lambda: record.update(version=1),

@@ -25,6 +25,10 @@ from osler.ingest import ingest
 from osler.workspace import Workspace
 from osler_knowledge.bank import Citation, Concept, ConceptBank, PriorEvidence
 
+from .database.postgres import kept_in, postgres_server, postgres_url
+
+__all__ = ["kept_in", "postgres_server", "postgres_url"]
+
 SENTENCES = ["The heart is enlarged.", "No pleural effusion; the lungs are clear.", "Basal opacity at 2.5 cm?"]
 CLASSES = ("heart_failure", "pneumonia", "normal")
 

@@ -13,12 +13,18 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text as sql
 
 from osler.audit import HEAD, LOG, RECOVERED, START, entries, record, verify
+from osler.audit.store import BATCH
 from osler.cli.main import main
+from osler.database import open_database
+from osler.database_address import address_of
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+
+from .database.postgres import in_files
 
 Change = Callable[[list[bytes]], list[bytes]]
 
@@ -26,7 +32,38 @@ Change = Callable[[list[bytes]], list[bytes]]
 def _write(workspace: Workspace, count: int) -> list[bytes]:
     for number in range(count):
         record(workspace, actor="A. Reader", action="quarantine.release", subject=f"{number:064x}")
-    return (workspace.feedback / LOG).read_bytes().splitlines(keepends=True)
+    return _stored(workspace)
+
+
+@pytest.fixture
+def workspace(kept_in: str, tmp_path: Path) -> Workspace:
+    """Return a new workspace whose log is in files, then in PostgreSQL."""
+    return Workspace.open(tmp_path / "workspace", create=True)
+
+
+def _stored(workspace: Workspace) -> list[bytes]:
+    """Return the lines where they lie, past Osler."""
+    if address_of(workspace) is None:
+        return (workspace.feedback / LOG).read_bytes().splitlines(keepends=True)
+    with open_database(workspace).connect() as connection:
+        return [
+            line.encode() + b"\n"
+            for (line,) in connection.execute(sql("SELECT line FROM audit_entries ORDER BY number"))
+        ]
+
+
+def _overwrite(workspace: Workspace, lines: list[bytes]) -> None:
+    """Put lines in the place of the log, as its administrator could."""
+    if address_of(workspace) is None:
+        (workspace.feedback / LOG).write_bytes(b"".join(lines))
+        return
+    with open_database(workspace).begin() as connection:
+        connection.execute(sql("ALTER TABLE audit_entries DISABLE TRIGGER ALL"))
+        connection.execute(sql("DELETE FROM audit_entries"))
+        for number, line in enumerate(lines, 1):
+            given = {"number": number, "line": line.rstrip(b"\n").decode()}
+            connection.execute(sql("INSERT INTO audit_entries VALUES (:number, :line)"), given)
+        connection.execute(sql("ALTER TABLE audit_entries ENABLE TRIGGER ALL"))
 
 
 def _forged(line: bytes, **values: object) -> bytes:
@@ -43,13 +80,18 @@ def test_entries_come_back_in_their_order_with_the_hash_that_any_tool_computes(w
     second = record(workspace, actor="B", action="crosswalk.open", subject="2.25.2")
     assert entries(workspace) == [first, second]
     assert (first.number, second.number, first.previous, second.previous) == (1, 2, START, first.sha256)
-    for line in (workspace.feedback / LOG).read_bytes().splitlines():
+    for line in _stored(workspace):
         content = json.loads(line)
         stated = content.pop("sha256")
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
         assert hashlib.sha256(canonical).hexdigest() == stated
     found = verify(workspace)
     assert (found.count, found.head, found.fault, found.torn) == (2, second.sha256, None, 0)
+
+
+@in_files()
+def test_the_file_is_its_owners_alone(workspace: Workspace) -> None:
+    _write(workspace, 1)
     assert (workspace.feedback / LOG).stat().st_mode & 0o077 == 0
 
 
@@ -83,12 +125,13 @@ def test_an_empty_log_is_sound(workspace: Workspace) -> None:
 )  # fmt: skip
 def test_tampering_is_found_with_the_number_of_the_entry(workspace: Workspace, change: Change, number: int) -> None:
     lines = _write(workspace, 5)
-    (workspace.feedback / LOG).write_bytes(b"".join(change(lines)))
+    _overwrite(workspace, change(lines))
     found = verify(workspace)
     assert found.fault is not None
     assert (found.entry, found.count) == (number, number - 1)
 
 
+@in_files()
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_changed_byte_is_found_in_its_entry(workspace: Workspace, data: st.DataObject) -> None:
@@ -108,12 +151,13 @@ def test_any_changed_byte_is_found_in_its_entry(workspace: Workspace, data: st.D
 def test_nothing_is_appended_to_a_log_whose_end_was_tampered_with(workspace: Workspace, kept: Change) -> None:
     """Otherwise the new head would hide what was cut off."""
     lines = _write(workspace, 3)
-    (workspace.feedback / LOG).write_bytes(b"".join(kept(lines)))
+    _overwrite(workspace, kept(lines))
     with pytest.raises(OslerError) as caught:
         record(workspace, actor="A", action="test", subject="x")
     assert caught.value.code is Code.AUDIT_BROKEN
 
 
+@in_files()
 def test_an_entry_noted_elsewhere_must_still_be_there(workspace: Workspace) -> None:
     _write(workspace, 2)
     noted = verify(workspace)
@@ -128,6 +172,7 @@ def test_an_entry_noted_elsewhere_must_still_be_there(workspace: Workspace) -> N
     assert verify(workspace, (7, noted.head)).entry == 4
 
 
+@in_files()
 def test_a_torn_line_is_told_set_aside_and_leaves_the_chain_whole(workspace: Workspace) -> None:
     lines = _write(workspace, 3)
     for cut in (1, len(lines[2]) // 2, len(lines[2]) - 1):
@@ -147,6 +192,7 @@ def test_a_torn_line_is_told_set_aside_and_leaves_the_chain_whole(workspace: Wor
         assert verify(workspace) == type(verify(workspace))(4, last.sha256)
 
 
+@in_files()
 def test_a_crash_between_line_and_head_is_no_fault(workspace: Workspace) -> None:
     _write(workspace, 2)
     head = (workspace.feedback / HEAD).read_bytes()
@@ -155,8 +201,15 @@ def test_a_crash_between_line_and_head_is_no_fault(workspace: Workspace) -> None
     assert verify(workspace).fault is None
     _write(workspace, 1)
     assert verify(workspace).count == 4
+    # Written together or not, no crash leaves more than a batch behind the head.
+    lines = _write(workspace, BATCH - 2)
     (workspace.feedback / HEAD).write_bytes(head)
+    assert verify(workspace).fault is None
+    _overwrite(workspace, [*lines, _forged(lines[-1], number=len(lines) + 1, previous=verify(workspace).head)])
     assert verify(workspace).entry == 3
+    with pytest.raises(OslerError) as caught:
+        record(workspace, actor="A", action="test", subject="x")
+    assert caught.value.code is Code.AUDIT_BROKEN
 
 
 def _write_many(root: Path, actor: int) -> None:
@@ -180,6 +233,7 @@ def test_writers_at_once_make_one_chain(workspace: Workspace) -> None:
         assert mine == [str(number) for number in range(15)]
 
 
+@in_files()
 def test_a_log_that_cannot_be_written_is_an_error_that_says_so(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,8 +309,7 @@ def test_the_command_shows_and_verifies(workspace: Workspace, capsys: pytest.Cap
     assert _run(capsys, "verify", *place, "--noted", noted[1])[0] == 0
     assert _run(capsys, "verify", *place, "--noted", "1:" + "f" * 64)[0] == 1
     assert _run(capsys, "verify", *place, "--noted", "nothing")[0] == 2
-    log = workspace.feedback / LOG
-    log.write_bytes(log.read_bytes().replace(b"seen it", b"\\u001b[2"))
+    _overwrite(workspace, [line.replace(b"seen it", b"\\u001b[2") for line in _stored(workspace)])
     status, out = _run(capsys, "verify", *place, "--json")
     assert (status, json.loads(out)["entry"]) == (1, 1)
     assert "?[2" in _run(capsys, "show", *place)[1]

@@ -50,6 +50,7 @@ def test_bad_input_has_its_code(tmp_path: Path, capsys: pytest.CaptureFixture[st
     answer(capsys, "propose", "--out", bank)
     assert failure(capsys, "show", "phantasm", "--bank", bank) == Code.UNKNOWN_CONCEPT
     record = json.loads(bank.read_text())
+    record.pop("sha256")
     record["concepts"][0] |= {"id": "phantasm", "terms": []}
     bank.write_text(json.dumps(record))
     assert failure(capsys, "check", bank) == Code.UNKNOWN_CONCEPT

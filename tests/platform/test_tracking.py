@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from osler.tracking import Tracker, flatten, open_tracker
+from osler.tracking import VARIABLE, Tracker, flatten, open_tracker
 from osler.workspace import Workspace
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +81,41 @@ def test_nothing_is_unpickled_reported_or_chattered() -> None:
 
 def test_names_of_nested_values_are_dotted() -> None:
     assert dict(flatten({"a": {"b": 1, "c": [2, {"d": 3}]}, "e": 4})) == {"a.b": 1, "a.c.0": 2, "a.c.1.d": 3, "e": 4}
+
+
+@pytest.mark.parametrize(
+    "text", ["http://osler:hunter2@mlflow", "mlflow:5000", "sqlite:///hunter2", "http://[hunter2", "http://"]
+)
+def test_an_address_with_a_password_or_of_no_server_is_refused(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv(VARIABLE, text)
+    with pytest.raises(OslerError) as caught:
+        open_tracker(workspace)
+    assert caught.value.code is Code.USAGE
+    assert "hunter2" not in str(caught.value)
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """A server that knows nobody."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.end_headers()
+
+    do_POST = do_GET  # noqa: N815 - the base class asks for this name
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+def test_a_server_that_refuses_the_login_says_which_variables_hold_it(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Refusing) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv(VARIABLE, f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(OslerError, match="MLFLOW_TRACKING_PASSWORD") as caught:
+            open_tracker(workspace)
+        server.shutdown()
+    assert caught.value.code is Code.SERVER_REFUSED

@@ -11,11 +11,11 @@ import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from osler.adapt.adapter import fit_patch
-from osler.adapt.adapters.anchored_committee import AnchoredCommittee, Shots, _Fit, in_order, spread_of
-from osler.adapt.adapters.concept_lda import source_covariance
+from osler.adapt.adapters.anchored_committee import AnchoredCommittee, committee_of
+from osler.adapt.committee import Committee, Shots, spread_of
 from osler.adapt.linear_model import LinearModel
 from osler.adapt.patch import SitePatch
-from osler.adapt.site_values import SourceUnits
+from osler.adapt.site_values import in_order
 from osler.bottleneck.correction import FittedCorrection
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features
@@ -109,7 +109,9 @@ def test_the_source_keeps_its_accuracy_if_nothing_were_gated(world: World):
     pipeline = remembering(world, rng)
     order = np.r_[4, 1:4, 0, 5:12]
     logits, y = world.draw(rng, 16)
-    patch = fit(pipeline, world, logits[:, order], y, world.draw(rng, 60)[0][:, order], caution=0.0)
+    patch = fit(
+        pipeline, world, logits[:, order], y, world.draw(rng, 60)[0][:, order], caution=0.0, source_tolerance=0.005
+    )
     assert patch.head is not None
     weights, bias = patch.head.added(pipeline.bank.ids)
     held, truth = pipeline.source.values, pipeline.source.y
@@ -117,48 +119,83 @@ def test_the_source_keeps_its_accuracy_if_nothing_were_gated(world: World):
     assert ((own + held @ weights.T + bias).argmax(1) == truth).mean() >= (own.argmax(1) == truth).mean() - 0.005
 
 
-def parts_of(world: World, n: int, **settings: Any) -> tuple[_Fit, np.ndarray]:
+def committee(world: World, n: int, **settings: Any) -> Committee:
     support = in_order(world.pipeline, world.support(*world.draw(np.random.default_rng(8), n)), 1)
     model = LinearModel.of(world.pipeline)
-    units = SourceUnits.within(world.pipeline)
-    shots = Shots.of(world.pipeline, model, support)
-    return _Fit(AnchoredCommittee(**settings), model, units, shots), source_covariance(world.pipeline, units)
+    return committee_of(AnchoredCommittee(**settings), world.pipeline, model, Shots.of(world.pipeline, model, support))
 
 
 def test_the_discriminant_ends_at_that_of_the_shots_and_of_the_source(world: World):
-    free, covariance = parts_of(world, 40, prior_shots=1e-9, prior_studies=1e-9)
-    W, b = free._discriminant(free.shots.values, free.shots.y, covariance)
+    free = committee(world, 40, prior_studies=1e-9)
+    W, b = free.discriminant(free.shots.values, free.shots.y, 0.0)
     other = LinearDiscriminantAnalysis(solver="lsqr", priors=np.full(3, 1 / 3)).fit(free.shots.values, free.shots.y)
     logits = free.shots.everything @ W.T + b
     np.testing.assert_array_equal(logits.argmax(1), other.predict(free.shots.everything))
-    tied, covariance = parts_of(world, 4, prior_shots=1e9, prior_studies=1e9)
-    W, b = tied._discriminant(tied.shots.values, tied.shots.y, covariance)
-    means, back = tied.model.source.mean, tied.units
-    want = np.linalg.solve(covariance, back(means).T).T
-    np.testing.assert_allclose(W * back.std, want, rtol=1e-5, atol=1e-6)
+    tied = committee(world, 4, prior_studies=1e9)
+    W, b = tied.discriminant(tied.shots.values, tied.shots.y, 1e9)
+    want = np.linalg.solve(tied.covariance, tied.within(tied.model.source.mean).T).T
+    np.testing.assert_allclose(W * tied.within.std, want, rtol=1e-5, atol=1e-6)
 
 
-def test_a_strong_tie_to_the_source_changes_nothing(world: World):
-    tied, covariance = parts_of(world, 4, source_shots=1e12)
-    edit = tied.edit(tied.shots.values, tied.shots.y, covariance)
-    assert np.abs(edit.weights).max() < 1e-6
+def test_the_members_keep_all_most_some_and_nothing_of_the_source(world: World):
+    found = committee(world, 4)
+    own, tied, loose, free = found.edits(found.shots.values, found.shots.y)
+    assert own.empty
+    n = len(found.shots.y)
+    np.testing.assert_allclose(tied.weights, n / (n + 8) * loose.weights)
+    # Another source changes the free head by its units and its covariance alone, not by its head or means.
+    other = replace(found, model=replace(found.model, weights=-found.model.weights, bias=-found.model.bias))
+    np.testing.assert_allclose(
+        other.edits(found.shots.values, found.shots.y)[3].weights - found.model.weights,
+        free.weights + found.model.weights,
+    )
 
 
 def test_members_are_heard_at_one_loudness(world: World):
-    loud, covariance = parts_of(world, 4, source_shots=1e-9)
-    edit = loud.edit(loud.shots.values, loud.shots.y, covariance)
-    everything = loud.shots.everything
-    members = [
-        loud._anchored(loud.shots.values, loud.shots.y),
-        loud._discriminant(loud.shots.values, loud.shots.y, covariance),
-    ]
-    want = sum(loud.shots.spread * (z := everything @ W.T + b) / spread_of(z) for W, b in members)
-    got = edit.logits(loud.model.logits, everything)
+    found = committee(world, 4)
+    shots = found.shots
+    loose = found.edits(shots.values, shots.y)[2]
+    members = [found.near_source(shots.values, shots.y), found.discriminant(shots.values, shots.y, found.prior_shots)]
+    want = sum(shots.spread * (z := shots.everything @ W.T + b) / spread_of(z) for W, b in members)
+    got = loose.logits(found.model.logits, shots.everything)
     centred = [one - one.mean(axis=1, keepdims=True) for one in (got, want / 2)]
     np.testing.assert_allclose(*centred, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("settings", [{"strength": 0}, {"source_shots": -1.0}, {"caution": -0.1}, {"min_shots": 0}])
+def test_a_firm_belief_in_the_source_changes_nothing(world: World):
+    rng = np.random.default_rng(9)
+    logits, y = world.draw(rng, 4)
+    patch = fit(world.pipeline, world, logits + 1.0, y, logits + 1.0, belief=(1.0, 1e-12, 1e-12, 1e-12))
+    assert patch.changes_nothing
+
+
+def test_where_the_source_is_worthless_its_knowledge_holds_nothing_back(world: World):
+    """The site's classes have exchanged their signs: the model is wrong nearly always, and the shots say so."""
+    rng = np.random.default_rng(10)
+    pipeline = remembering(world, rng)
+    (logits, y), (test, truth), pool = world.draw(rng, 4), world.draw(rng, 200), world.draw(rng, 60)[0]
+    patch = fit(pipeline, world, logits, (y + 1) % 3, pool)
+    before = world.accuracy(pipeline, test, (truth + 1) % 3, "b")
+    after = world.accuracy(patch.apply(pipeline), test, (truth + 1) % 3, "b")
+    assert before < 0.2
+    assert after > 0.9
+    assert "does not hold here" in patch.guards[-1].sentence
+    assert patch.guards[-1].after < patch.guards[-1].before - 0.5  # and the reader is told what it would cost elsewhere
+    tied = fit(pipeline, world, logits, (y + 1) % 3, pool, release=np.inf)
+    assert world.accuracy(tied.apply(pipeline), test, (truth + 1) % 3, "b") < after - 0.3
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"strength": 0},
+        {"source_shots": -1.0},
+        {"belief": (0.0, 1.0, 1.0, 1.0)},
+        {"caution": -0.1},
+        {"release": -1.0},
+        {"min_shots": 0},
+    ],
+)
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]):
     with pytest.raises(OslerError) as caught:
         AnchoredCommittee(**settings)

@@ -130,7 +130,7 @@ def test_a_correction_outweighs_a_mask(world: World):
     mask = np.zeros((3, 12), bool)
     mask[:, 1] = True
     output = patched.predict_features(Features(logits), site="b", clamp=(mask, np.ones((3, 12))))
-    assert (output.state.static[:, 1] == 1).all()
+    assert (output.state.static[:, 1] == patched.correction_range[1, 1]).all()
 
 
 def test_another_model_or_a_revoked_patch_is_refused(world: World):

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from pydicom.dataset import Dataset
 
 from osler.archive import Archive, InstanceRecord, StudyRecord
 from osler.archive.explanations import explanations
 from osler.dicom.refusals import EXPLANATIONS
 from osler.files import only_writer, write_atomically
-from osler.ingest import ingest
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -45,28 +40,6 @@ def test_unknown_study(workspace: Workspace) -> None:
     with pytest.raises(OslerError) as caught:
         Archive(workspace).study("1.2")
     assert caught.value.code is Code.UNKNOWN_STUDY
-
-
-def test_index_of_schema_1_gains_the_decoder(
-    make_radiograph: Callable[..., Dataset], write_dicom: Callable[..., Path], workspace: Workspace
-) -> None:
-    folder = write_dicom(make_radiograph(), "a.dcm").parent
-    options = {"site": "a", "workspace": workspace, "key": b"k" * 32, "workers": 0}
-    ingest(folder, **options)  # type: ignore[arg-type]
-    assert decoders(workspace) == [f"native (pydicom {version('pydicom')})"]
-    with sqlite3.connect(workspace.archive / "index.sqlite") as connection:
-        connection.execute("ALTER TABLE instances DROP COLUMN decoder")
-        connection.execute("UPDATE settings SET value = '1' WHERE name = 'schema'")
-    assert decoders(workspace) == [""]
-    write_dicom(make_radiograph(2), "b.dcm")
-    assert ingest(folder, **options).accepted == 1  # type: ignore[arg-type]
-    assert sorted(decoders(workspace)) == ["", f"native (pydicom {version('pydicom')})"]
-    with sqlite3.connect(workspace.archive / "index.sqlite") as connection:
-        assert connection.execute("SELECT value FROM settings WHERE name = 'schema'").fetchone() == ("2",)
-
-
-def decoders(workspace: Workspace) -> list[str]:
-    return [image.decoder for study in Archive(workspace).studies() for image in study.instances]
 
 
 def test_one_writer_at_a_time(workspace: Workspace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -14,16 +15,23 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from sqlalchemy.orm import Session
 
 from osler import audit
 from osler.archive import Archive, retention
+from osler.archive.deleted import deleted_on
+from osler.archive.models import Instance
 from osler.archive.retention import delete_patient, retain
 from osler.archive.verify import verify_archive
 from osler.cli.main import main
+from osler.database.move import move_to_server
+from osler.database.search import rows_as_bytes
+from osler.database_address import VARIABLE, Address
 from osler.deid import Pseudonymizer
 from osler.deid.crosswalk import Crosswalk
 from osler.feedback import Conclusion, Review, read_reviews, save_review
 from osler.ingest import ingest
+from osler.watch.models import WatchStep, WatchStudy
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -59,10 +67,13 @@ def made(tmp_path_factory: pytest.TempPathFactory, make_radiograph: Make) -> Pat
 
 
 @pytest.fixture
-def archive(made: Path, tmp_path: Path) -> Archive:
-    """Return the archive of a copy of the workspace."""
+def archive(kept_in: str, made: Path, tmp_path: Path) -> Archive:
+    """Return the archive of a copy of the workspace, as it is and moved into PostgreSQL."""
     shutil.copytree(made / "workspace", tmp_path / "workspace")
-    return Archive(Workspace.open(tmp_path / "workspace"))
+    workspace = Workspace.open(tmp_path / "workspace")
+    if kept_in == "postgresql":
+        move_to_server(workspace, Address(os.environ[VARIABLE]), actor="Dr Osler")
+    return Archive(workspace)
 
 
 @pytest.fixture
@@ -85,9 +96,10 @@ def _rewritten(archive: Archive, change: Callable[[Dataset], None]) -> None:
     dataset = dcmread(BytesIO(path.read_bytes()))
     change(dataset)
     dataset.save_as(path, enforce_file_format=True)
-    with sqlite3.connect(archive.workspace.archive / "index.sqlite") as index:
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        index.execute("update instances set sha256 = ? where uid = ?", (sha256, path.stem))
+    with Session(archive.engine) as session:
+        row = session.get_one(Instance, path.stem)
+        row.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        session.commit()
 
 
 def _private(dataset: Dataset) -> None:
@@ -144,14 +156,19 @@ def _traces(archive: Archive, study: str, patient: str) -> None:
     (workspace.artifacts / "run" / "table.json").write_text(json.dumps({"studies": [study, "2.25.1"]}))
     (workspace.cache / "features" / "ab").mkdir(parents=True)
     (workspace.cache / "features" / "ab" / "x.safetensors").write_bytes(b"x")
+    with Session(archive.engine) as session:
+        session.add(WatchStudy(uid=study, sealed="sealed", stage="done", seen=0.0, touched=0.0, due=0.0))
+        session.add(WatchStep(study=study, step="stored", at=0.0))
+        session.commit()
     with sqlite3.connect(workspace.root / "mlflow.db") as tracker:
         tracker.execute("create table params (value text)")
         tracker.execute("insert into params values (?)", (f"{study},{patient}",))
 
 
-def _bytes_of(workspace: Workspace) -> bytes:
-    kept = [path for path in workspace.root.rglob("*") if path.is_file() and path.name != audit.LOG]
-    return b"".join(path.read_bytes() for path in kept)
+def _bytes_of(archive: Archive) -> bytes:
+    kept = [path for path in archive.workspace.root.rglob("*") if path.is_file() and path.name != audit.LOG]
+    rows = [content for table, content in rows_as_bytes(archive.engine) if table != "audit_entries"]
+    return b"".join([*(path.read_bytes() for path in kept), *rows])
 
 
 def test_a_patient_is_taken_out_with_every_trace(archive: Archive, crosswalk: Crosswalk) -> None:
@@ -163,13 +180,17 @@ def test_a_patient_is_taken_out_with_every_trace(archive: Archive, crosswalk: Cr
     assert (removed.studies, removed.objects, removed.quarantined, removed.reviews) == (1, 1, 1, 1)
     assert removed.artifacts == 3
     assert removed.crosswalk == 4
-    content = _bytes_of(archive.workspace)
+    content = _bytes_of(archive)
     for trace in (patient, study, pseudonymizer.uid("1.2.3.1.3"), "MRN00001"):
         assert trace.encode() not in content
     assert [study.patient for study in archive.studies()] == [pseudonymizer.patient("MRN00002", "a")]
     assert [review.study for review in read_reviews(archive.workspace)] == ["2.25.1"]
+    with Session(archive.engine) as session:
+        marked = [deleted_on(session, pseudonymizer.uid(f"1.2.3.{number}.1")) for number in (1, 2, 3)]
+    assert (marked[0], marked[1]) == (datetime.now(UTC).date().isoformat(), None)
+    assert marked[2] == marked[0], "a study of which the gate let nothing in"
     assert verify_archive(archive).faults == ()
-    assert [entry.action for entry in audit.entries(archive.workspace)] == ["archive.delete", "archive.deleted"]
+    assert [entry.action for entry in audit.entries(archive.workspace)][-2:] == ["archive.delete", "archive.deleted"]
     assert sum(sum(codes.values()) for codes in archive.intake_counts().values()) == 3
     with pytest.raises(OslerError) as caught:
         delete_patient(archive, patient, crosswalk=crosswalk, **told)  # type: ignore[arg-type]

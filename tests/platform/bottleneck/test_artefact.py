@@ -16,6 +16,7 @@ from osler.bottleneck.calibration import Calibration
 from osler.bottleneck.encoders.checkpoint import sha256_of
 from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler.bottleneck.pipeline import Pipeline
+from osler.seals import written
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
@@ -38,7 +39,7 @@ def code_of(folder: Path) -> Code:
 def rewrite(folder: Path, change: Callable[[dict[str, object]], object]) -> None:
     record = json.loads((folder / "bottleneck.json").read_text())
     change(record)
-    (folder / "bottleneck.json").write_text(json.dumps(record))
+    (folder / "bottleneck.json").write_bytes(written(record))
 
 
 def test_it_survives_the_disk(
@@ -100,8 +101,9 @@ def test_a_kind_cannot_name_another_module(saved: Path, kind: str):
 
 
 def test_a_bank_with_another_concept_is_refused(saved: Path):
-    text = (saved / "bank.json").read_text().replace("concept_2", "concept_9")
-    (saved / "bank.json").write_text(text)
+    record = json.loads((saved / "bank.json").read_text().replace("concept_2", "concept_9"))
+    record.pop("sha256")
+    (saved / "bank.json").write_text(json.dumps(record))
     rewrite(saved, lambda record: record["files"].update({"bank.json": sha256_of(saved / "bank.json")}))
     assert code_of(saved) is Code.UNKNOWN_CONCEPT
 

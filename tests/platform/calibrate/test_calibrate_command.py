@@ -97,15 +97,16 @@ def test_an_expired_or_foreign_calibration_is_said_and_not_used(
     assert answer(ward, *expired, capsys=capsys)["calibration"]["expires"] == "2024-10-28"
     told = explainer.explain(uids[0])
     assert told.findings == plain.findings
-    assert "held until 2024-10-28" in told.warnings[0]
+    assert any("held until 2024-10-28" in one.message for one in told.warnings)
     one = answer(ward, *CALIBRATE, capsys=capsys)["calibration"]
-    assert explainer.explain(uids[0]).warnings == ()
+    assert not any("held until" in one.message for one in explainer.explain(uids[0]).warnings)
     patch = patch_on(explainer, uids[:3])
     explainer.patches.save(patch)
     explainer.patches.activate(patch, "2024-05-02")
     under = explainer.explain(uids[0])
     assert under.prediction_set is None
-    assert f"was made without a patch; the site now works under patch {patch.id}" in under.warnings[0]
+    said = f"was made without a patch; the site now works under patch {patch.id}"
+    assert any(said in one.message for one in under.warnings)
     assert explainer.explain(uids[0], patched=False).calibrated_here
     answer(ward, "calibrate", "--revoke", one["id"], "--note", "a test", capsys=capsys)
     assert not explainer.explain(uids[0], patched=False).calibrated_here

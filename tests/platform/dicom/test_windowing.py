@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_windowing
@@ -67,3 +67,19 @@ def test_refuses_invalid_windows(width: float, function: str) -> None:
 
 def test_range_without_extent_is_black() -> None:
     assert apply_range(np.full((2, 2), 7), 7, 7).tolist() == [[0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint16, np.int16])
+@settings(max_examples=20)
+@given(centers, widths, functions, st.booleans())
+def test_whole_numbers_give_what_their_fractions_give(
+    kind: type, center: float, width: float, function: str, at_the_top: bool
+) -> None:
+    limits = np.iinfo(kind)
+    span = min(4095, limits.max - limits.min)  # at the ends of the type a difference would wrap around
+    values = (limits.max - span if at_the_top else limits.min) + np.arange(span + 1)
+    pixels = np.random.default_rng(0).permutation(np.tile(values, 2)).astype(kind)
+    fractions = pixels.astype(np.float64)
+    expected = apply_window(fractions, center, width, function)
+    assert np.array_equal(apply_window(pixels, center, width, function), expected)
+    assert np.array_equal(apply_range(pixels, center - width, center), apply_range(fractions, center - width, center))

@@ -360,3 +360,14 @@ def test_a_site_names_its_patch_where_only_one_can_be_meant(desk: Desk) -> None:
     assert desk.told("patch", "show", "b")["patch"]["id"] == first.id
     assert desk.told("patch", "revoke", "b", "--date", "2024-05-03")["patch"]["id"] == first.id
     assert refused(desk, "patch", "revoke", "b")["code"] == "patch-invalid"
+
+
+def test_a_patch_that_cannot_be_read_is_named_and_nothing_predicts_without_it(desk: Desk) -> None:
+    patch = desk.patch()
+    (desk.workspace.patches / "old.json").write_text('{"schema": "osler-site-patch/0"}', encoding="utf-8")
+    listed = desk.told("patch", "list")
+    assert [one["id"] for one in listed["patches"]] == [patch.id]
+    assert list(listed["unreadable"]) == ["old.json"]
+    error = refused(desk, "patch", "show", patch.id)
+    assert error["code"] == "patch-invalid"
+    assert "old.json" in error["message"]

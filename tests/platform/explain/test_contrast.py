@@ -15,11 +15,13 @@ from scipy.special import softmax
 from osler.adapt.changes import ConceptDelta
 from osler.adapt.patch import SitePatch
 from osler.bottleneck.calibration import Calibration
+from osler.bottleneck.heads.hybrid import HybridHead
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features
 from osler.bottleneck.scorers.margin import MarginScorer
 from osler.calibrate.conformal import ConformalSets, Reached
 from osler.calibrate.record import SiteCalibration
+from osler.explain.cautions import RESIDUAL
 from osler.explain.contrast import explain
 from osler.explain.explanation import CITATION_HEADING, Explanation
 from osler_contracts.codes import Code
@@ -86,7 +88,9 @@ def test_baseline_and_contributions_sum_to_the_margin(
         )
         if one.id in corrections:
             assert one.state == "corrected"
-            assert one.value == corrections[one.id]
+            low, high = pipeline.correction_range[pipeline.bank.ids.index(one.id)]
+            assert one.value == pytest.approx(low + corrections[one.id] * (high - low))
+            assert one.corrected_to == (low, high)
 
 
 def test_probabilities_are_three_separate_things(pipeline: Pipeline):
@@ -136,18 +140,24 @@ def test_a_patch_is_shown_with_what_it_changed(pipeline: Pipeline):
 
 
 def test_a_correction_moves_the_finding_and_the_old_one_is_kept(pipeline: Pipeline):
-    weights = pipeline.head_weights()
-    before = told(pipeline, 7)
-    k = pipeline.classes.index(before.finding.id)
-    # Set every concept to what speaks most against the finding.
-    against = weights[k] - weights.max(axis=0)
-    corrections = {one: float(w > 0) for one, w in zip(pipeline.bank.ids, against, strict=True)}
-    corrections |= {one: 1.0 for one, w in zip(pipeline.bank.ids, against, strict=True) if w < 0}
-    after = told(pipeline, 7, corrections=corrections)
-    assert after.finding.id != before.finding.id
-    assert after.finding_uncorrected == before.finding
-    assert after.concept("concept_0").probability == before.concept("concept_0").probability
-    assert before.finding_uncorrected is None
+    weights, flips = pipeline.head_weights(), 0
+    for seed in range(20):
+        before = told(pipeline, seed)
+        assert before.finding_uncorrected is None
+        k, r = (pipeline.classes.index(one.id) for one in (before.finding, before.runner_up))
+        # Set every concept to what speaks most against the finding.
+        against = zip(pipeline.bank.ids, weights[k] - weights[r], strict=True)
+        after = told(pipeline, seed, corrections={one: float(weight < 0) for one, weight in against})
+        flips += after.finding.id != before.finding.id
+        assert after.finding_uncorrected == before.finding
+        for one in after.concepts:
+            assert one.probability == before.concept(one.id).probability
+            assert one.seen == (
+                "present"
+                if weights[k, pipeline.bank.ids.index(one.id)] < weights[r, pipeline.bank.ids.index(one.id)]
+                else "absent"
+            )
+    assert flips > 5
     with pytest.raises(OslerError) as caught:
         told(pipeline, corrections={"nothing": 1.0})
     assert caught.value.code is Code.UNKNOWN_CONCEPT
@@ -175,14 +185,14 @@ def test_a_weight_against_the_text_is_flagged(pipeline: Pipeline):
 def test_every_concept_is_cited_and_no_place_is_claimed_without_a_map(pipeline: Pipeline):
     explanation = told(pipeline)
     assert all(one.citation.passage and one.citation.heading == CITATION_HEADING for one in explanation.concepts)
-    assert {one.location for one in explanation.concepts} == {"unvalidated"}
+    assert {one.location for one in explanation.concepts} == {"unavailable"}  # nobody checked where its maps point
     blind = explain(pipeline, study(0, tokens=False), study="2.25.1", site="b")
     assert {one.location for one in blind.concepts} == {"unavailable"}
 
 
 def test_the_record_is_json(pipeline: Pipeline):
     record = told(pipeline, patch=patch_of(pipeline), corrections={"concept_3": 1.0}).to_dict()
-    assert record["schema"] == "osler-explanation/2"
+    assert record["schema"] == "osler-explanation/4"
     assert json.loads(json.dumps(record, allow_nan=False))["finding"] == record["finding"]
     assert "Not a medical device" in record["notice"]
 
@@ -255,3 +265,49 @@ def test_another_models_patch_is_refused(pipeline: Pipeline):
     with pytest.raises(OslerError) as caught:
         told(pipeline, patch=patch_of(pipeline, model="0" * 64))
     assert caught.value.code is Code.PATCH_INVALID
+
+
+def test_an_empty_patch_explains_as_no_patch_does(pipeline: Pipeline):
+    empty = patch_of(pipeline, deltas={}, reason="nothing to change")
+    assert empty.changes_nothing
+    for seed in range(20):
+        assert told(pipeline, seed, patch=empty) == told(pipeline, seed)
+
+
+def test_a_patch_says_both_margins_of_the_same_two_classes(pipeline: Pipeline):
+    for seed in range(20):
+        patched, plain = told(pipeline, seed, patch=patch_of(pipeline)), told(pipeline, seed)
+        logits = {one.id: one.logit for one in plain.findings}
+        effect = patched.patch
+        assert effect.margin_with == patched.margin
+        assert effect.margin_without == pytest.approx(logits[patched.finding.id] - logits[patched.runner_up.id])
+        assert (effect.margin_without < 0) <= (plain.finding.id != patched.finding.id)
+
+
+def test_what_no_concept_names_is_told_apart(pipeline: Pipeline):
+    draw = np.random.default_rng(3)
+    head = HybridHead(pipeline.head, draw.normal(size=(3, WIDTH)) * 5, draw.normal(size=3))
+    hybrid = replace(pipeline, head=head)
+    for seed in range(20):
+        one = told(hybrid, seed)
+        total = one.baseline + sum(reading.contribution for reading in one.concepts)
+        assert total + one.residual == pytest.approx(one.margin, abs=1e-10)
+        sizes = sum(abs(reading.contribution) for reading in one.concepts)
+        assert one.residual_share == pytest.approx(abs(one.residual) / (abs(one.residual) + sizes))
+        assert (one.residual_share >= 0.05) == (RESIDUAL in [warning.code for warning in one.warnings])
+    assert (told(pipeline).residual, told(pipeline).residual_share) == (0.0, 0.0)
+
+
+def test_the_text_of_the_runner_up_is_flagged_too(pipeline: Pipeline):
+    weights, prior = pipeline.head_weights(), pipeline.bank.prior_matrix(pipeline.classes)
+    found = set()
+    for seed in range(10):
+        one = told(pipeline, seed)
+        k, r = (pipeline.classes.index(named.id) for named in (one.finding, one.runner_up))
+        for c, name in enumerate(pipeline.bank.ids):
+            own, other = (row[c] or 0 for row in (prior[k], prior[r]))
+            wanted = other * (weights[k, c] - weights[r, c]) > 0 and own != other
+            assert one.concept(name).conflict_runner_up == wanted
+            assert not wanted or one.concept(name).conflict
+            found.add(wanted)
+    assert found == {True, False}

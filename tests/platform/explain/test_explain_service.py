@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from osler.adapt.support import draw_support, gather_support, read_support
 from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler.cli.main import main
 from osler.dicom.pixels import read_image
+from osler.explain.explanation import Measured
 from osler.explain.service import StudyExplainer, model_names
+from osler.explain.validation import ConceptCheck, Validation
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -63,7 +66,18 @@ def test_a_study_is_explained_from_its_own_pixels(explainer: StudyExplainer, enc
     assert explainer.explain(uids[0]) == explanation
 
 
-def test_maps_are_keyed_by_concept(explainer: StudyExplainer, uids: list[str]):
+def test_maps_are_keyed_by_concept_and_shown_only_where_they_were_checked(
+    hospital: Workspace, explainer: StudyExplainer, uids: list[str]
+):
+    assert explainer.concept_map(uids[0], "concept_0") is None
+    digest, points = explainer.pipeline.digest, Measured(0.95, 0.9, 0.99, 80, 80, "held-out studies")
+    checks = {one: ConceptCheck(present_from=0.0, localisation=points) for one in ("concept_0", "concept_3")}
+    checks["concept_1"] = ConceptCheck(present_from=0.0, localisation=replace(points, low=0.6))
+    path = Validation(digest, "held-out studies", checks).save(hospital.models / "random")
+    explainer = StudyExplainer(hospital, "random")
+    assert explainer.explain(uids[0]).concept("concept_0").location == "validated"
+    path.unlink()  # of a session-wide workspace; the explainer has read it
+    assert explainer.concept_map(uids[0], "concept_1") is None
     first, second = (explainer.concept_map(uids[0], one) for one in ("concept_0", "concept_3"))
     assert first.shape == second.shape == (2, 2)
     assert np.abs(first - second).max() > 1e-3

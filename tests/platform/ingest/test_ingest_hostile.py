@@ -15,10 +15,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from osler.archive import Archive, Outcome
+from osler.engine.limits import Limits
 from osler.ingest import IngestSummary, ingest
 from osler.ingest.source import Arrival
 from osler.ingest.sources import FolderSource
-from osler.ingest.workers import Limits
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError

@@ -6,7 +6,9 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -216,8 +218,14 @@ def test_what_came_is_archived_while_the_listener_waits(
         else:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    first = threading.Timer(0.5, lambda: send(source.port, [as_stored(make_radiograph(1))]))
-    first.start()
+    def send_first() -> None:
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", source.port), 1):
+                break
+            time.sleep(0.05)
+        send(source.port, [as_stored(make_radiograph(1))])
+
+    threading.Thread(target=send_first, daemon=True).start()
     summary = ingest(source, site="a", workspace=workspace, key=KEY, workers=0, progress=watch)
     assert (summary.accepted, seen) == (2, [1, 2])
     assert spooled(workspace) == []

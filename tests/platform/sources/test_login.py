@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from osler.sources.login import PASSWORD, TOKEN, USER, Login, find_login
+from osler.sources.login import PASSWORD, PASSWORD_FILE, TOKEN, USER, Login, find_login
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
@@ -15,7 +15,7 @@ ADDRESS = "https://pacs.example:8042/dicom-web"
 
 @pytest.fixture(autouse=True)
 def _no_login(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (USER, PASSWORD, TOKEN, "NETRC"):
+    for name in (USER, PASSWORD, PASSWORD_FILE, TOKEN, "NETRC"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -63,6 +63,28 @@ def test_bad_files(tmp_path: Path, text: str | None, mode: int) -> None:
 
 def test_a_user_without_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(USER, "u")
+    with pytest.raises(OslerError) as caught:
+        find_login(ADDRESS)
+    assert caught.value.code is Code.LOGIN_INVALID
+
+
+def test_a_password_may_come_from_a_secret_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(USER, "u")
+    monkeypatch.setenv(PASSWORD_FILE, str(write(tmp_path / "secret", "p q\n", 0o444)))
+    assert find_login(ADDRESS) == Login("u", "p q")
+    monkeypatch.setenv(PASSWORD, "p")
+    assert find_login(ADDRESS) == Login("u", "p")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff"])
+def test_a_secret_file_without_a_password_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    secret = tmp_path / "secret"
+    if content is not None:
+        secret.write_bytes(content)
+    monkeypatch.setenv(USER, "u")
+    monkeypatch.setenv(PASSWORD_FILE, str(secret))
     with pytest.raises(OslerError) as caught:
         find_login(ADDRESS)
     assert caught.value.code is Code.LOGIN_INVALID

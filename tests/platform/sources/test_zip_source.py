@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from osler import zips
 from osler.ingest.source import Source
-from osler.sources import zipped
 from osler.sources.spool import Spool
 from osler.sources.zipped import ZipSource
 from osler.workspace import Workspace
@@ -91,7 +91,7 @@ def test_names_that_lead_out_are_refused_and_write_nothing(
 def test_a_bomb_is_refused_and_its_neighbours_are_taken(
     take: Take, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zipped, "FREE_BYTES", 1 << 16)
+    monkeypatch.setattr(zips, "FREE_BYTES", 1 << 16)
     members = {"a": b"small", "bomb": bytes(1 << 20), "c": random.Random(1).randbytes(1 << 17), "d": bytes(1 << 15)}
     path = write_zip(tmp_path / "films.zip", members)
     assert [code for _, code in take(ZipSource(path, workspace))] == ["", "zip-bomb", "", ""]
@@ -100,7 +100,7 @@ def test_a_bomb_is_refused_and_its_neighbours_are_taken(
 def test_many_small_bombs_are_one_bomb(
     take: Take, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zipped, "FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(zips, "FREE_BYTES", 1 << 20)
     path = write_zip(tmp_path / "films.zip", {f"{number:02d}": bytes(1 << 18) for number in range(20)})
     codes = [code for _, code in take(ZipSource(path, workspace))]
     assert codes == [""] * 4 + ["zip-bomb"] * 16
@@ -122,7 +122,7 @@ def test_a_member_that_lies_about_its_size_is_cut_and_damaged(take: Take, worksp
 def test_too_many_members_are_refused_as_a_whole(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zipped, "MOST_MEMBERS", 3)
+    monkeypatch.setattr(zips, "MOST_MEMBERS", 3)
     path = write_zip(tmp_path / "films.zip", {str(number): b"x" for number in range(4)})
     with pytest.raises(OslerError) as caught, ZipSource(path, workspace):
         pass
@@ -171,6 +171,13 @@ def test_empty_zip(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(OslerError) as caught, ZipSource(write_zip(tmp_path / "films.zip", {}), workspace):
         pass
     assert caught.value.code is Code.EMPTY_SOURCE
+
+
+def test_a_member_without_a_name_is_read_like_any_other(take: Take, workspace: Workspace, tmp_path: Path) -> None:
+    sound = write_zip(tmp_path / "sound.zip", {"?": b"first", "b/": b"", "c": b"second"}).read_bytes()
+    path = tmp_path / "films.zip"
+    path.write_bytes(sound.replace(b"?", b"\0"))  # a name ends at the first NUL
+    assert take(ZipSource(path, workspace)) == [(b"first", ""), (b"second", "")]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

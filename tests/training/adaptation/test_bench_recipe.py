@@ -37,6 +37,8 @@ def parsed(text: str) -> AdaptRecipe:
         ("  none: []\n", "  none: [feature_moments]\n", "", "preprocessing needs `none: []`"),
         ("draws: 6", "examined: [bottleneck]", "", "a bench of adaptation knows no examined"),
         ("draws: 6", "images: 64", "", "a bench of adaptation knows no images"),
+        ("draws: 6", "wrong_labels: 1", "", "would leave no shot of a class"),
+        ("draws: 6", "standard: concept_lda", "", "standard names concept_lda, which needs labels"),
     ],
 )
 def test_a_wrong_entry_is_refused_with_its_line(old: str, new: str, line: str, words: str) -> None:

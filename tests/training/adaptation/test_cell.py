@@ -248,3 +248,35 @@ def test_the_table_compares_with_no_change_and_with_the_best_label_free(
     means = {n: rows["logistic_shots", n]["value"] for n in (1, 4)}
     ahead = [n for n in (4, 1) if means[n] > rows["site_correction", 0]["value"]]
     assert overtaken["site_correction"] == (None if 4 not in ahead else min(ahead))
+
+
+def test_as_many_labels_are_wrong_as_the_recipe_says_the_same_for_everybody() -> None:
+    y = np.repeat(np.arange(3), 4)
+    support = Support(Features(np.zeros((12, 2))), y, "b")
+    found = [cells.mislabelled(support, 1, 3, seed=(20, 4, draw)) for draw in range(50)]
+    assert all((one.y != y).sum() == 1 and set(one.y) <= {0, 1, 2} for one in found)
+    assert len({tuple(one.y) for one in found}) > 10
+    np.testing.assert_array_equal(cells.mislabelled(support, 1, 3, seed=(20, 4, 0)).y, found[0].y)
+    assert cells.mislabelled(support, 0, 3, seed=(20, 4, 0)) is support
+    np.testing.assert_array_equal(support.y, y)
+
+
+def test_adapters_are_compared_with_the_standard_and_the_rival_on_the_same_draws(
+    recipe_of: Recipes, bout_of: Bouts, tmp_path: Path
+) -> None:
+    recipe = recipe_of(streams=("natural",), preprocessing={"none": ()}, standard="site_correction")
+    bout = bout_of()
+    name = "home--3--phantom_clip--bottleneck--away--none"
+    record(recipe, bout, tmp_path / "cells" / name)
+    (tmp_path / "halves").mkdir()
+    cases = {"y": bout.arena.test.y.tolist(), "patients": list(range(CASES))}
+    (tmp_path / "halves" / "away--3.json").write_text(json.dumps(cases))
+    found = {(row["adapter"], row["n"], row["against"]): row for row in make_table(recipe, tmp_path)["paired"]}
+    assert not any(adapter == against for adapter, _, against in found)
+    each = {name: one.mean(1) for name, one in read_right(tmp_path / "cells" / name, CASES).items()}
+    ours = each["natural/concept_lda/4"]
+    for against, key in (("site_correction", "site_correction/0"), ("logistic_shots", "logistic_shots/4")):
+        theirs, row = each[f"natural/{key}"], found["concept_lda", 4, against]
+        assert row["value"] == pytest.approx((ours - theirs).mean())
+        assert row["harmed"]["share"] == pytest.approx((ours < theirs - 0.01 - 1e-9).mean())
+        assert row["ci_low"] <= row["value"] <= row["ci_high"]

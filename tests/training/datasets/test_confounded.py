@@ -187,3 +187,26 @@ def test_a_split_that_was_changed_is_refused(tmp_path: Path) -> None:
         with pytest.raises(OslerError) as refused:
             load_split(path, images)
         assert refused.value.code is Code.TABLE_INVALID
+
+
+def test_exceptions_are_the_reverse_and_change_nothing_else() -> None:
+    images = world()
+    plain = confound(images, CLASSES, "sex", ("F", "M"), SIZES, 4)
+    mixed = confound(images, CLASSES, "sex", ("F", "M"), SIZES, 4, {"train": 3, "select": 1})
+    assert plain.digest == confound(images, CLASSES, "sex", ("F", "M"), SIZES, 4, {}).digest != mixed.digest
+    patients: dict[str, set[str]] = {}
+    for name in SPLITS:
+        assert set(plain[name]) <= set(mixed[name])
+        rows = images.table.iloc[np.setdiff1d(mixed[name], plain[name])]
+        count = mixed.record["exceptions"].get(name, 0)
+        assert rows["label"].value_counts().to_dict() == (dict.fromkeys(CLASSES, count) if count else {})
+        assert (rows["sex"] == rows["label"].map({"sick": "M", "well": "F"})).all()
+        patients[name] = set(images.table["patient"].iloc[mixed[name]])
+    assert sum(map(len, patients.values())) == len(set.union(*patients.values()))
+    for wrong in ({"ood_test": 1}, {"train": 0}):
+        with pytest.raises(OslerError) as caught:
+            confound(images, CLASSES, "sex", ("F", "M"), SIZES, 4, wrong)
+        assert caught.value.code is Code.USAGE
+    with pytest.raises(OslerError, match="exceptions of train lacks") as caught:
+        confound(images, CLASSES, "sex", ("F", "M"), SIZES, 4, {"train": 500})
+    assert caught.value.code is Code.SUPPORT_INSUFFICIENT

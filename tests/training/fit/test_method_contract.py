@@ -14,6 +14,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from osler.bottleneck.artefact import load_bottleneck, save_bottleneck
+from osler.bottleneck.heads.linear import LinearHead
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features
 from osler.explain.contrast import explain
@@ -125,22 +126,54 @@ def test_contributions_add_up_and_the_disk_changes_nothing(planted: World, fit: 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_an_explanation_adds_up_to_the_margin(planted: World, fit: Any, name: str) -> None:
+    """Over all test studies; and what is added to a column of the weights, which no probability notices, changes nothing."""
     pipeline = pipeline_of(fit(name, 3))
     if pipeline is None:
         return
-    for row in range(3):
-        features = planted(3).test.features.rows(np.array([row]))
-        output = pipeline.predict_features(features)
-        if output.residual_logits is not None:  # what no concept names cannot be explained
-            with pytest.raises(OslerError) as caught:
-                explain(pipeline, features, study="s", site="")
-            assert caught.value.code is Code.MODEL_INVALID
-            return
+    test = planted(3).test
+    logits = pipeline.predict_features(test.features).logits
+    moved = shifted(pipeline)
+    for row in range(len(test)):
+        features = test.features.rows(np.array([row]))
         told = explain(pipeline, features, study="s", site="")
-        first, second = np.sort(output.logits[0])[[-1, -2]]
-        assert told.margin == pytest.approx(first - second, abs=1e-9)
+        first, second = np.sort(logits[row])[[-1, -2]]
+        assert told.margin == pytest.approx(first - second, abs=1e-5)
         total = told.baseline + sum(one.contribution for one in told.concepts)
-        assert total == pytest.approx(told.margin, abs=1e-9)
+        assert total + told.residual == pytest.approx(told.margin, abs=1e-5)
+        assert (told.residual == 0) == (told.residual_share == 0)
+        if moved is not None and row < 10:
+            again = explain(moved, features, study="s", site="")
+            assert (again.finding.id, again.runner_up.id) == (told.finding.id, told.runner_up.id)
+            assert again.margin == pytest.approx(told.margin, abs=1e-9)
+            for one in told.concepts:
+                assert again.concept(one.id).contribution == pytest.approx(one.contribution, abs=1e-9)
+
+
+def shifted(pipeline: Pipeline) -> Pipeline | None:
+    """The same pipeline with 3 added to one column of its head's weights; None for heads of another kind."""
+    if not isinstance(pipeline.head, LinearHead):
+        return None
+    weight = pipeline.head.weight.copy()
+    weight[:, 0] += 3.0
+    return replace(pipeline, head=replace(pipeline.head, weight=weight))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_correcting_everything_gives_the_heads_prediction_on_truth(planted: World, fit: Any, name: str) -> None:
+    pipeline = pipeline_of(fit(name, 3))
+    if pipeline is None:
+        return
+    test, ids = planted(3).test, pipeline.bank.ids
+    low, high = pipeline.correction_range.T
+    for row in range(5):
+        truth = np.array([test.concepts[row, int(one.rpartition("_")[2])] for one in ids])
+        features = test.features.rows(np.array([row]))
+        told = explain(pipeline, features, study="s", site="", corrections=dict(zip(ids, truth, strict=True)))
+        beside = pipeline.predict_features(features).residual_logits
+        wanted = pipeline.predict_values((low + truth * (high - low))[None]).logits[0]
+        wanted = wanted + (0 if beside is None else beside[0])
+        found = {one.id: one.logit for one in told.findings}
+        np.testing.assert_allclose([found[one] for one in pipeline.classes], wanted, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in ON_PIXELS])

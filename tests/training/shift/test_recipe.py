@@ -139,6 +139,27 @@ def test_a_constant_concept_is_refused_or_left_out(
     assert len(lab.bank.ids) == 2
 
 
+@pytest.mark.parametrize(
+    ("method", "kept", "code", "words"),
+    [
+        ("fine_tuned_vit:", "", Code.PART_MISSING, "the recipe keeps none"),
+        ("fine_tuned_vit:", "images: 32\n", Code.USAGE, "moments would not reach it"),
+    ],
+)
+def test_a_method_on_pixels_is_told_what_it_lacks(
+    recipe_file: Write, method: str, kept: str, code: Code, words: str
+) -> None:
+    path = recipe_file(replicates=f"{kept}replicates: 50")
+    path.write_text(path.read_text().replace("  linear_probe:\n", f"  linear_probe:\n  {method}\n"))
+    error = refusal(path)
+    assert error.code is code
+    assert words in error.message
+    assert f"line {line_of(path, method)} " in error.message
+    sound = path.read_text().replace(method, f"{method} {{preprocessing: [none]}}")
+    path.write_text(sound if kept else sound.replace("replicates:", "images: 32\nreplicates:"))
+    assert len(cells_of(open_lab(read_recipe(path))[0].recipe)) == 5
+
+
 def test_a_patient_in_two_parts_is_refused(
     cells: Path, tmp_path: Path, recipe_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

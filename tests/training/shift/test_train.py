@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 from skimage.color import rgb2lab
+from sklearn.metrics import roc_auc_score
 
 from osler.adapt.adapters.image_moments import ImageMomentsAdapter
 from osler.bottleneck.artefact import load_bottleneck
@@ -16,8 +18,9 @@ from osler.bottleneck.encoders.catalogue import open_encoder
 from osler.bottleneck.records import Support
 from osler.bottleneck.source import SourceReference
 from osler.cli.main import main
+from osler.explain.validation import load_validation
 
-from .conftest import KINDS, RECIPE, draw_cell
+from .conftest import KINDS, RECIPE, draw_cell, write_site
 
 
 def test_a_trained_model_can_take_a_sites_own_colour_off(cells: Path, tmp_path: Path) -> None:
@@ -64,3 +67,33 @@ def test_a_trained_model_can_take_a_sites_own_colour_off(cells: Path, tmp_path: 
     told = guarded.fit(pipeline, Support(encoder.encode(alike[:3]), None, "away", images=alike), created="2026-01-01")
     assert told.changes_nothing, told.guards
     assert told.reason.startswith("No change: 25 studies lie ")
+
+
+def test_a_trained_model_says_how_well_its_signs_are_read(tmp_path: Path) -> None:
+    write_site(tmp_path / "home", dict.fromkeys(KINDS, 60), seed=1)
+    write_site(tmp_path / "away", dict.fromkeys(KINDS, 8), seed=2, stain=0.2, side=64)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.replace("${CELLS}", str(tmp_path)), encoding="utf-8")
+    words = ["train", str(recipe), "--method", "bottleneck", "--preprocessing", "none", "--out", "cells"]
+    assert main([*words, "--workspace", str(tmp_path / "ws")]) == 0
+    folder = tmp_path / "ws" / "models" / "cells"
+    encoder = open_encoder("phantom_clip")
+    pipeline = load_bottleneck(folder, encoder)
+    held = load_validation(folder, pipeline.digest)
+    assert held.where == "held-out images of home"
+    known = {one: check for one, check in held.concepts.items() if check.auroc is not None}
+    assert set(known) == {"multilobed_nucleus", "round_nucleus", "bilobed_nucleus"}
+    table = pd.read_csv(tmp_path / "home" / "concepts.csv").set_index("image")
+    images = [np.asarray(Image.open(tmp_path / "home" / name), float) / 255 for name in table.index]
+    values = pipeline.predict(images).state.static
+    for concept, check in known.items():
+        assert check.auroc is not None
+        assert 40 <= check.auroc.studies <= 70  # of 180 images those of select and calibrate, by patient
+        whole = roc_auc_score(table[concept], values[:, pipeline.bank.ids.index(concept)])
+        assert check.auroc.value == pytest.approx(whole, abs=0.1)
+        assert check.localisation is None
+        if check.present_from is not None:
+            called = values[:, pipeline.bank.ids.index(concept)] >= check.present_from
+            assert table[concept][called].mean() >= 0.85
+    (folder / "validation.json").unlink()
+    assert not load_validation(folder, pipeline.digest).concepts

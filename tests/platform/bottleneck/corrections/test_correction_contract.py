@@ -21,6 +21,7 @@ from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.protocols import Correction
 from osler.bottleneck.records import Features
+from osler.seals import written
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
@@ -250,11 +251,11 @@ def test_a_model_whose_correction_nobody_knows_is_refused(corrected: Pipeline, t
     record = json.loads((folder / "bottleneck.json").read_text())
     for change in ({"name": "../elsewhere"}, {"options": {"robustly": True}}):
         changed = record | {"corrections": [record["corrections"][0] | change, *record["corrections"][1:]]}
-        (folder / "bottleneck.json").write_text(json.dumps(changed))
+        (folder / "bottleneck.json").write_bytes(written(changed))
         with pytest.raises(OslerError) as caught:
             load_bottleneck(folder)
         assert caught.value.code is Code.MODEL_INVALID
-    (folder / "bottleneck.json").write_text(json.dumps(record | {"corrections": record["corrections"][:2]}))
+    (folder / "bottleneck.json").write_bytes(written(record | {"corrections": record["corrections"][:2]}))
     with pytest.raises(OslerError) as caught:
         load_bottleneck(folder)
     assert caught.value.code is Code.MODEL_HASH_MISMATCH

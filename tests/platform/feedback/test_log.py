@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from osler.feedback import FILE, Conclusion, Review, read_reviews, save_review
+from osler.feedback import FILE, Conclusion, Review, read_reviews, save_review, store_of
 from osler.workspace import Workspace
 from osler_contracts.errors import OslerError
 
@@ -27,19 +27,20 @@ REVIEW = Review(
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
+def workspace(kept_in: str, tmp_path: Path) -> Workspace:
     return Workspace.open(tmp_path / "w", create=True)
 
 
 def test_what_is_saved_is_read(workspace: Workspace) -> None:
     second = replace(REVIEW, study="2.25.2", corrections={}, patch="abc")
     save_review(workspace, REVIEW)
-    first_bytes = (workspace.feedback / FILE).read_bytes()
+    first_bytes = store_of(workspace).read()
     save_review(workspace, second)
-    assert (workspace.feedback / FILE).read_bytes().startswith(first_bytes)
+    assert store_of(workspace).read().startswith(first_bytes)
     assert read_reviews(workspace) == [REVIEW, second]
 
 
+@pytest.mark.parametrize("kept_in", ["files"], indirect=True)
 def test_a_torn_line_costs_only_itself(workspace: Workspace) -> None:
     save_review(workspace, REVIEW)
     with (workspace.feedback / FILE).open("a") as file:
@@ -62,7 +63,7 @@ def test_readers_at_once_do_not_interleave(workspace: Workspace) -> None:
     for writer in writers:
         writer.join()
         assert writer.exitcode == 0
-    lines = (workspace.feedback / FILE).read_text().splitlines()
+    lines = store_of(workspace).read().splitlines()
     assert len([json.loads(line) for line in lines]) == 120
     assert sorted({review.reviewer for review in read_reviews(workspace)}) == ["reader 0", "reader 1", "reader 2"]
 

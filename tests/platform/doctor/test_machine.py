@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from osler import doctor
-from osler.doctor import GIB, Check, State
+from osler.doctor import Check, State, examine
+from osler.doctor import machine as doctor
+from osler.doctor.machine import GIB
 from osler.workspace import Workspace
 
 
@@ -123,20 +124,25 @@ def test_the_disk_is_that_of_the_nearest_folder_there_is(tmp_path: Path) -> None
     assert not (tmp_path / "not").exists()
 
 
+def _tracker(workspace: Workspace) -> Check:
+    (found,) = doctor.check_tracker(workspace.root)
+    return found
+
+
 def test_a_tracker_is_new_or_writable_or_neither(tmp_path: Path) -> None:
     workspace = Workspace.open(tmp_path / "workspace", create=True)
     database = workspace.root / "mlflow.db"
-    assert doctor.check_tracker(workspace.root).found.endswith("the first run makes mlflow.db")
+    assert _tracker(workspace).found.endswith("the first run makes mlflow.db")
     assert not database.exists()
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("CREATE TABLE runs (id)")
         connection.commit()
-        assert doctor.check_tracker(workspace.root).state is State.OK
+        assert _tracker(workspace).state is State.OK
         connection.execute("BEGIN EXCLUSIVE")
-        locked = doctor.check_tracker(workspace.root)
+        locked = _tracker(workspace)
         assert (locked.state, "locked" in locked.found) == (State.FAIL, True)
     database.write_bytes(b"no data base at all, but long enough to be looked at" * 100)
-    assert doctor.check_tracker(workspace.root).state is State.FAIL
+    assert _tracker(workspace).state is State.FAIL
 
 
 def test_optional_parts_never_fail(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +153,7 @@ def test_optional_parts_never_fail(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_examination_has_every_part_and_changes_nothing(tmp_path: Path) -> None:
-    checks = doctor.examine(tmp_path / "workspace")
+    checks = examine(tmp_path / "workspace")
     parts = " ".join(check.part for check in checks)
     for part in (
         "python",
