@@ -9,13 +9,15 @@ WORKERS ?= 2
 QUICK := not system and not slow
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dashboard test lint types check accept clean
+.PHONY: help install demo dashboard test lint types safety check sbom reference accept clean
 
 help:
 	@echo "make demo       run the main job on phantoms and open the dashboard (DASHBOARD=0 stops before it)"
 	@echo "make dashboard  open the dashboard on $(WORKSPACE)"
 	@echo "make test       every test that needs Python and make alone"
-	@echo "make check      lint, types and floors"
+	@echo "make check      lint, types, floors and a search for unsafe calls"
+	@echo "make sbom       software bill of materials of the environment (CycloneDX), as sbom.json"
+	@echo "make reference  the API reference from the docstrings, as pages in build/reference"
 	@echo "make accept     reproduce the long figures of docs/"
 	@echo "make clean      delete the environment and what tools left; never a workspace"
 
@@ -48,8 +50,18 @@ lint: install
 types: install
 	$(BIN)/mypy
 
-check: lint types
+# What is shipped; `tests/test_safety.py` holds the rules of our own.
+safety: install
+	$(BIN)/bandit --quiet --recursive --severity-level medium platform knowledge data_contracts training/osler_training dashboard
+
+check: lint types safety
 	$(BIN)/lint-imports
+
+sbom: install
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate --output-file sbom.json $(BIN)/python
+
+reference: install
+	$(BIN)/python docs/reference/build.py
 
 accept: install
 	$(BIN)/osler sweep --out workspaces/sweep --renders workspaces/renders --resume
