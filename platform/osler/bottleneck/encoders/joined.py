@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -13,18 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from osler.bottleneck.encoders.catalogue import ImageEncoder, encoder_folder, open_encoder, shipped_names
-from osler.bottleneck.encoders.checkpoint import (
-    CARD,
-    FORMAT,
-    HASHES,
-    OTHER_CONFIG,
-    EncoderFolder,
-    invalid,
-    mismatch,
-    sha256_of,
-    write_json,
-)
+from osler.bottleneck.encoders.catalogue import ImageEncoder, encoder_folder, open_encoder
+from osler.bottleneck.encoders.checkpoint import EncoderFolder, invalid
+from osler.bottleneck.encoders.parts import digest_of, named, open_part, write_parts
 from osler.bottleneck.encoders.preprocess import Preprocess
 from osler.bottleneck.records import Array, Features
 
@@ -72,18 +60,10 @@ class JoinedEncoder:
         folder = EncoderFolder(Path(path))
         folder.verify(sha256)
         try:
-            named = [(str(one["name"]), str(one["digest"])) for one in folder.config["model_cfg"][PARTS]]
+            listed = [(str(one["name"]), str(one["digest"])) for one in folder.config["model_cfg"][PARTS]]
         except (KeyError, TypeError) as error:
             raise invalid(f"The encoder's folder {folder.path} does not name the encoders that it joins.") from error
-        parts = []
-        for name, digest in named:
-            if Path(name).name != name:
-                raise invalid(f"The encoder's folder {folder.path} names a part outside itself.")
-            part = open_encoder(name if name in shipped_names() else folder.path / PARTS / name, device=device)
-            if part.digest != digest:
-                raise mismatch(f"Part {name!r} of encoder {folder.path.name!r}")
-            parts.append(part)
-        return cls(tuple(parts), folder.path.name)
+        return cls(tuple(open_part(folder, PARTS, *one, device) for one in listed), folder.path.name)
 
     def __post_init__(self) -> None:
         if len(self.parts) < 2:
@@ -92,13 +72,13 @@ class JoinedEncoder:
     @property
     def configuration(self) -> dict[str, Any]:
         """What the digest covers: the parts and their order."""
-        parts = [{"name": part.name, "digest": part.digest} for part in self.parts]
-        return {"kind": KIND, "model_cfg": {"rules": RULES, PARTS: parts}, "preprocess_cfg": {}}
+        parts = {"rules": RULES, PARTS: [named(part) for part in self.parts]}
+        return {"kind": KIND, "model_cfg": parts, "preprocess_cfg": {}}
 
     @property
     def digest(self) -> str:
         """SHA-256 over the names and digests of the parts, in their order; that of its folder."""
-        return hashlib.sha256(json.dumps(self.configuration, sort_keys=True).encode()).hexdigest()
+        return digest_of(self.configuration)
 
     @property
     def width(self) -> int:
@@ -150,13 +130,6 @@ def write_folder(folder: Path, names: Sequence[str | Path], *, card: str) -> Joi
     sources = [encoder_folder(name) for name in names]
     if len({source.path.name for source in sources}) < len(sources):
         raise invalid("Two encoders to be joined have the same name.")
-    for source in sources:
-        if source.path.name not in shipped_names():
-            shutil.copytree(source.path, folder / PARTS / source.path.name)
-    folder.mkdir(parents=True, exist_ok=True)
     joined = replace(JoinedEncoder.of([source.path for source in sources]), name=folder.name)
-    write_json(folder / OTHER_CONFIG, joined.configuration)
-    (folder / CARD).write_text(card, encoding="utf-8")
-    files = {name: sha256_of(folder / name) for name in (OTHER_CONFIG, CARD)}
-    write_json(folder / HASHES, {"format": FORMAT, "files": files})
+    write_parts(folder, PARTS, sources, joined.configuration, card)
     return JoinedEncoder.from_folder(folder)

@@ -6,9 +6,6 @@ where. The third stage's lie 16 pixels apart and see about half as far.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,22 +15,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from osler.bottleneck.encoders.catalogue import encoder_folder, open_encoder, shipped_names
+from osler.bottleneck.encoders.catalogue import encoder_folder, open_encoder
 from osler.bottleneck.encoders.checkpoint import (
-    CARD,
-    FORMAT,
     GOLDEN_TOLERANCE,
     GOLDEN_TOLERANCE_HALF,
-    HASHES,
-    OTHER_CONFIG,
     EncoderFolder,
     golden_image,
     invalid,
     mismatch,
-    sha256_of,
-    write_json,
 )
 from osler.bottleneck.encoders.open_clip import OpenClipEncoder
+from osler.bottleneck.encoders.parts import digest_of, named, open_part, write_parts
 from osler.bottleneck.encoders.preprocess import Preprocess
 from osler.bottleneck.records import Array, Features
 from osler_contracts.codes import Code
@@ -90,13 +82,9 @@ class StageEncoder:
             name, digest, stage = str(model[PART]["name"]), str(model[PART]["digest"]), int(model["stage"])
         except (KeyError, TypeError, ValueError) as error:
             raise invalid(f"The encoder's folder {folder.path} does not name an encoder and its stage.") from error
-        if Path(name).name != name:
-            raise invalid(f"The encoder's folder {folder.path} names a part outside itself.")
-        part = open_encoder(name if name in shipped_names() else folder.path / PART / name, device=device)
-        if part.digest != digest:
-            raise mismatch(f"Encoder {name!r} below {folder.path.name!r}")
+        part = open_part(folder, PART, name, digest, device)
         if not isinstance(part, OpenClipEncoder):
-            raise invalid(f"The encoder {name!r} is no network of open_clip, and has no stages.")
+            raise invalid(f"The encoder {part.name!r} is no network of open_clip, and has no stages.")
         golden = folder.hashes.get("golden")
         encoder = cls(part, stage, folder.path.name, golden is not None)
         if golden is not None and not encoder._reproduces(golden):
@@ -116,13 +104,13 @@ class StageEncoder:
     @property
     def configuration(self) -> dict[str, Any]:
         """What the digest covers: the encoder and the stage."""
-        part = {"name": self.encoder.name, "digest": self.encoder.digest}
-        return {"kind": KIND, "model_cfg": {"rules": RULES, PART: part, "stage": self.stage}, "preprocess_cfg": {}}
+        part = {"rules": RULES, PART: named(self.encoder), "stage": self.stage}
+        return {"kind": KIND, "model_cfg": part, "preprocess_cfg": {}}
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the encoder's name and digest and the stage; that of its folder."""
-        return hashlib.sha256(json.dumps(self.configuration, sort_keys=True).encode()).hexdigest()
+        return digest_of(self.configuration)
 
     @property
     def width(self) -> int:
@@ -197,12 +185,6 @@ def write_folder(folder: Path, name: str | Path, stage: int, *, card: str) -> St
     if not isinstance(part, OpenClipEncoder):
         raise invalid(f"The encoder {part.name!r} is no network of open_clip, and has no stages.")
     encoder = StageEncoder(part, stage)
-    folder.mkdir(parents=True, exist_ok=True)
-    if part.name not in shipped_names():
-        shutil.copytree(source.path, folder / PART / part.name)
-    write_json(folder / OTHER_CONFIG, encoder.configuration)
-    (folder / CARD).write_text(card, encoding="utf-8")
-    files = {one: sha256_of(folder / one) for one in (OTHER_CONFIG, CARD)}
     golden = {**encoder.golden(), "tolerance": GOLDEN_TOLERANCE}
-    write_json(folder / HASHES, {"format": FORMAT, "files": files, "golden": golden})
+    write_parts(folder, PART, [source], encoder.configuration, card, golden)
     return StageEncoder.from_folder(folder)
