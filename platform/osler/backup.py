@@ -35,7 +35,7 @@ from osler_contracts.errors import OslerError, from_os_error
 
 FORMAT, MANIFEST, CONTENT = "osler-backup/1", "backup.json", "workspace"
 LOCK = ".lock"
-LEFT_OUT = ("cache", "watch/status.json")  # what can be derived again, and the sign of life of a process
+LEFT_OUT = ("cache/", "watch/status.json")  # what can be derived again, and the sign of life of a process
 COMPANIONS = ("-wal", "-shm", "-journal", ".lock", ".part")
 SQLITE = b"SQLite format 3\0"
 
@@ -86,7 +86,7 @@ def make_backup(workspace: Workspace, into: Path) -> Copied:
         if isinstance(error, OSError):
             raise from_os_error(error) from error
         raise
-    return Copied(into / stamp, len(held), sum(one["bytes"] for one in held.values()), shared)
+    return Copied(into / stamp, len(held), _size(held), shared)
 
 
 def backups(into: Path) -> list[Path]:
@@ -101,13 +101,9 @@ def verify_backup(folder: Path) -> Copied:
         OslerError: `unreadable` for what is no copy; `backup-changed` with the file that is another, missing or too many.
     """
     held = _manifest(folder)["files"]
-    found = {path.relative_to(folder / CONTENT).as_posix() for path in _files(folder / CONTENT)}
-    for name in sorted(held.keys() ^ found):
-        raise _changed(f"{name} is {'missing' if name in held else 'not of this copy'}")
-    for name, one in held.items():
-        if _sha256(folder / CONTENT / name) != one["sha256"]:
-            raise _changed(f"{name} is not what was copied")
-    return Copied(folder, len(held), sum(one["bytes"] for one in held.values()))
+    _check_names(held, folder / CONTENT)
+    _check_contents(held, folder / CONTENT)
+    return Copied(folder, len(held), _size(held))
 
 
 def restore_backup(folder: Path, to: Path, *, database: Address | None = None, actor: str = "") -> Copied:
@@ -130,17 +126,16 @@ def restore_backup(folder: Path, to: Path, *, database: Address | None = None, a
         raise OslerError(
             Code.WORKSPACE_INVALID, f"{to} is not empty.", "Name a new folder; what is there is not written over."
         )
-    _check_known(_manifest(folder))
+    made = _manifest(folder)
+    _check_known(made)
     if database is not None:
         check_new(database)
-    checked = verify_backup(folder)
+    _check_names(made["files"], folder / CONTENT)
     part = to.with_name(f".{to.name}.part")
     try:
         shutil.rmtree(part, ignore_errors=True)
         shutil.copytree(folder / CONTENT, part)
-        for name, one in _manifest(folder)["files"].items():
-            if _sha256(part / name) != one["sha256"]:
-                raise _changed(f"{name} was not copied back whole")
+        _check_contents(made["files"], part)  # what came back, so that nothing is read twice
         if to.exists():
             to.rmdir()
         move_synced(part, to)
@@ -152,7 +147,7 @@ def restore_backup(folder: Path, to: Path, *, database: Address | None = None, a
     workspace = Workspace.open(to)
     if database is not None:
         _into_server(workspace, database, actor)
-    return Copied(to, checked.files, checked.bytes)
+    return Copied(to, len(made["files"]), _size(made["files"]))
 
 
 def _into_server(workspace: Workspace, database: Address, actor: str) -> None:
@@ -202,7 +197,7 @@ def _copy_records(workspace: Workspace, engine: Engine, into: Path) -> frozenset
 
 def _entries(copied: Path, before: Path | None) -> tuple[dict[str, dict[str, Any]], int]:
     """Return the files of a new copy by name, and how many of them are now those of the copy before."""
-    former = _manifest(before)["files"] if before is not None else {}
+    former = _former(before)
     held, shared = {}, 0
     for path in _files(copied):
         name = path.relative_to(copied).as_posix()
@@ -211,6 +206,14 @@ def _entries(copied: Path, before: Path | None) -> tuple[dict[str, dict[str, Any
             shared += _share(before / CONTENT / name, path, digest)
         held[name] = {"sha256": digest, "bytes": path.stat().st_size}
     return held, shared
+
+
+def _former(before: Path | None) -> Mapping[str, Mapping[str, Any]]:
+    """Return the files of the copy before, none where it is damaged: that must not keep a new copy from being made."""
+    try:
+        return {} if before is None else _manifest(before)["files"]
+    except OslerError:
+        return {}
 
 
 def _share(former: Path, target: Path, digest: str) -> bool:
@@ -247,6 +250,22 @@ def _files(root: Path) -> Iterator[Path]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_names(held: Mapping[str, Any], content: Path) -> None:
+    found = {path.relative_to(content).as_posix() for path in _files(content)}
+    for name in sorted(held.keys() ^ found):
+        raise _changed(f"{name} is {'missing' if name in held else 'not of this copy'}")
+
+
+def _check_contents(held: Mapping[str, Mapping[str, Any]], content: Path) -> None:
+    for name, one in held.items():
+        if _sha256(content / name) != one["sha256"]:
+            raise _changed(f"{name} is not what was copied")
+
+
+def _size(held: Mapping[str, Mapping[str, Any]]) -> int:
+    return sum(one["bytes"] for one in held.values())
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

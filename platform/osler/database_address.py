@@ -19,7 +19,7 @@ SETTING = "database.json"
 SCHEMES = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
 # What libpq may be told in an address. Neither a password nor a place to load code from is among them.
 OPTIONS = frozenset(
-    {
+    [
         "application_name",
         "channel_binding",
         "connect_timeout",
@@ -29,8 +29,11 @@ OPTIONS = frozenset(
         "port",
         "sslcert",
         "sslcrl",
-    }
-    | {"sslkey", "sslmode", "sslrootcert", "target_session_attrs"}
+        "sslkey",
+        "sslmode",
+        "sslrootcert",
+        "target_session_attrs",
+    ]
 )
 EXAMPLE = "postgresql://osler@database.hospital.example:5432/osler"
 
@@ -141,10 +144,13 @@ def read_setting(workspace: Workspace) -> Setting | None:
     """
     path = workspace.root / SETTING
     try:
-        return Setting(**json.loads(path.read_bytes()))
+        setting = Setting(**json.loads(path.read_bytes()))
+        if not (isinstance(setting.url, str) and isinstance(setting.id, str) and isinstance(setting.claimed, bool)):
+            raise TypeError
+        return setting
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         raise _invalid(f"{SETTING} of the workspace cannot be read.", "Restore it from a backup.") from None
 
 

@@ -14,16 +14,27 @@ from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError, from_os_error
 
 
-def write_synced(path: Path, content: bytes) -> None:
-    """Write a file and wait until it is on the disk; a failed write leaves nothing behind."""
+def write_synced(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Write a file and wait until it is on the disk; a failed write leaves nothing behind.
+
+    Args:
+        path: The file; a private one must not be there yet.
+        content: What it holds.
+        private: Whether its owner alone may read it.
+    """
     try:
-        with path.open("wb") as stream:
+        with open(path, "xb" if private else "wb", opener=open_private if private else None) as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open a file, made for its owner alone where it is not there; an `opener` of the function `open`."""
+    return os.open(path, flags, 0o600)
 
 
 def move_synced(source: Path, target: Path) -> None:
@@ -45,10 +56,33 @@ def write_atomically(path: Path, content: bytes) -> None:
     move_synced(part, path)
 
 
+def write_privately(path: Path, content: bytes) -> None:
+    """Write a file that its owner alone can read, and that is seen whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    write_synced(part, content, private=True)
+    move_synced(part, path)
+
+
 def file_stamp(*paths: Path) -> tuple[tuple[int, ...], ...]:
-    """Return something that changes with each change to files, whether they are there or not."""
-    found = (path.stat() if path.exists() else None for path in paths)
-    return tuple((one.st_size, one.st_mtime_ns, one.st_ino) if one else () for one in found)
+    """Return something that changes with each change to files, whether they are there or not; empty where one is not."""
+    return tuple(map(_stamp, paths))
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):  # not asked before: SQLite's own files go as their last reader does
+        return ()
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, made for it, once nobody else does; the system frees it when the process ends."""
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -50,7 +50,10 @@ def opened(content: bytes, form: str, *former: str) -> dict[str, Any]:
         OslerError: `record-newer` where it is whole, and a later version of Osler wrote it in a later format.
         ValueError: Where it is no JSON object, or has another format.
     """
-    held: Any = json.loads(content)
+    try:
+        held: Any = json.loads(content)
+    except RecursionError:  # endless brackets
+        raise ValueError("The file is nested too deeply") from None
     if isinstance(held, dict) and _later(held.get("format"), form) and held.get(SEAL) == seal_of(held):
         raise OslerError(
             Code.RECORD_NEWER,

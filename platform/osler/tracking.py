@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from osler.files import file_stamp
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -176,7 +177,7 @@ def tracker_stamp(workspace: Workspace) -> tuple[object, ...]:
     """Return something that changes once something was tracked; of a server, that changes each minute."""
     if (server := server_of_tracker()) is not None:
         return server, int(time.monotonic() // RENEWED_S)
-    return tuple(path.stat().st_mtime_ns for path in sorted(workspace.root.glob("mlflow.db*")))
+    return file_stamp(*(workspace.root / f"mlflow.db{end}" for end in ("", "-journal", "-wal")))
 
 
 def run_artifacts(workspace: Workspace, experiment: str, run: str) -> Path:

@@ -58,6 +58,10 @@ class LimitedZip:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
         self._zip.close()
 
     def refused(self, member: zipfile.ZipInfo) -> Code | None:

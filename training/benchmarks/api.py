@@ -139,7 +139,7 @@ async def _load(
         "load_after": [round(one, 1) for one in os.getloadavg()],
         "server_cores": round((_processor(process) - spent) / lasted, 2),
         "client_cores": round((time.process_time() - own) / lasted, 2),
-        "server_peak_mib": round(sum(one.memory_info().rss for one in _family(process)) / 2**20),
+        "server_mib": round(sum(one.memory_info().rss for one in _family(process)) / 2**20),
     }
     told = {"clients": len(tokens), "seconds": round(lasted, 1), "workers": arguments.workers, "studies": len(uids)}
     return {**told, "machine": machine, **seen.to_dict(lasted)}

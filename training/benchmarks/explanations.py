@@ -164,14 +164,14 @@ def cells(folder: Path, cache: Path | None) -> dict[str, Any]:
     """Measure white cells of the source laboratory: fitted on its train part, decided on its val, reported on its test part."""
     sets = read(folder)
     source = sets[SOURCE]
+    site, part = Site.of(source), source.table["part"].to_numpy(str)
     ids = tuple(source.concepts.columns)
     bank, out = build_bank(task="blood-cell").subset(ids), {}
     for method, name in {"measured": "white_cell_morphometry", "bottleneck_prior": "imagenet_lite0"}.items():
         encoder = open_encoder(name)
-        features = Site.of(source).features(encoder, cache)
+        features = site.features(encoder, cache)
         problem = problem_of(source, features, encoder, bank)
         pipeline = _pipeline(fit_method(method, problem, {}, seed=SEED))
-        site, part = Site.of(source), source.table["part"].to_numpy(str)
         rows = np.flatnonzero((part == "test") & (site.y >= 0))
         columns = [ids.index(one) for one in pipeline.bank.ids]
         truth = source.concepts.to_numpy(float)[rows][:, columns]

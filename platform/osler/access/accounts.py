@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from osler import audit
 from osler.access.passwords import hash_password
+from osler.access.private_file import STRICT, Content, Moment, PrivateFile
 from osler.access.roles import Role, parse_roles
-from osler.files import move_synced
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
-from osler_contracts.errors import OslerError, from_os_error
+from osler_contracts.errors import OslerError
 
 VARIABLE = "OSLER_ACCOUNTS_FILE"
-FOLDER, FILE, VERSION = "access", "accounts.json", 1
+FOLDER, FILE = "access", "accounts.json"
 RESERVED = frozenset({"osler", "unknown", "unnamed"})  # actors of the audit log that are no person
 
 
@@ -41,18 +38,13 @@ class Account:
     name: str
     roles: frozenset[Role]
     hash: str
-    changed: str
+    changed: Moment
     active: bool = True
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the account as JSON, hash included."""
-        return {
-            "name": self.name,
-            "roles": sorted(self.roles),
-            "hash": self.hash,
-            "changed": self.changed,
-            "active": self.active,
-        }
+
+CONTENT = Content(
+    "The account file", "accounts", TypeAdapter(list[Account], config=STRICT), lambda one: key_of(one.name)
+)
 
 
 class AccountFile:
@@ -67,7 +59,7 @@ class AccountFile:
         named = os.environ.get(VARIABLE)
         self._workspace = workspace
         self.path = path or (Path(named) if named else workspace.root / FOLDER / FILE)
-        self._held: tuple[tuple[int, int, int], dict[str, Account]] | None = None
+        self._file = PrivateFile(self.path, CONTENT)
 
     def all(self) -> list[Account]:
         """Return the accounts, by name.
@@ -75,11 +67,11 @@ class AccountFile:
         Raises:
             OslerError: `access-invalid` where the file can be read by others or is not one of ours.
         """
-        return sorted(self._read().values(), key=lambda one: key_of(one.name))
+        return sorted(self._file.read().values(), key=lambda one: key_of(one.name))
 
     def get(self, name: str) -> Account | None:
         """Return an account by its name, however it is capitalised; None where there is none."""
-        return self._read().get(key_of(name))
+        return self._file.read().get(key_of(name))
 
     def add(self, name: str, roles: list[str] | tuple[str, ...], password: str, *, actor: str) -> Account:
         """Add an account.
@@ -92,7 +84,7 @@ class AccountFile:
         if key_of(name) in RESERVED:
             raise OslerError(Code.USAGE, f"The name {name} is kept for Osler itself.", "Choose another.")
         account = Account(name, parse_roles(roles), hash_password(password, name), _now())
-        with self._changing() as accounts:
+        with self._file.changing() as accounts:
             if key_of(name) in accounts:
                 raise OslerError(
                     Code.USAGE, f"There is an account {name} already.", "Change it, or choose another name."
@@ -117,7 +109,7 @@ class AccountFile:
         """
         given = parse_roles(roles) if roles is not None else None
         hashed = hash_password(password, name) if password is not None else None
-        with self._changing() as accounts:
+        with self._file.changing() as accounts:
             held = _known(accounts, name)
             new = replace(
                 held,
@@ -137,7 +129,7 @@ class AccountFile:
         Raises:
             OslerError: `unknown-account`; `usage` where nobody would be left to manage the accounts.
         """
-        with self._changing() as accounts:
+        with self._file.changing() as accounts:
             held = _known(accounts, name)
             _keep_an_administrator(accounts, replace(held, active=False))
             self._audit(actor, "account.remove", held)
@@ -146,57 +138,6 @@ class AccountFile:
     def _audit(self, actor: str, action: str, account: Account, **more: str) -> None:
         details = {"roles": " ".join(sorted(account.roles)), "active": "yes" if account.active else "no", **more}
         audit.record(self._workspace, actor=actor, action=action, subject=account.name, details=details)
-
-    def _read(self) -> dict[str, Account]:
-        """Read the file, once for each state of it."""
-        try:
-            state = self.path.stat()
-        except FileNotFoundError:
-            return {}
-        stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
-        if self._held is None or self._held[0] != stamp:
-            self._held = (stamp, self._parsed(state))
-        return self._held[1]
-
-    def _parsed(self, state: os.stat_result) -> dict[str, Account]:
-        if state.st_mode & 0o077:
-            raise _invalid("The account file is open to other users.", "Run `chmod 600` on it.")
-        try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-            if content["version"] != VERSION:
-                raise _invalid("The account file is of another version of Osler.", "Use the version that wrote it.")
-            accounts = [
-                Account(**{**one, "roles": frozenset(Role(role) for role in one["roles"])})
-                for one in content["accounts"]
-            ]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            raise _invalid("The account file cannot be read.", "Put its last good copy back.") from None
-        return {key_of(account.name): account for account in accounts}
-
-    @contextmanager
-    def _changing(self) -> Iterator[dict[str, Account]]:
-        """Yield the accounts under a lock; what was changed is on disk at the end, whole or not at all."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-            with os.fdopen(handle, "r+b") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                accounts = dict(self._read())
-                yield accounts
-                ordered = sorted(accounts.values(), key=lambda one: key_of(one.name))
-                self._write({"version": VERSION, "accounts": [one.to_dict() for one in ordered]})
-        except OSError as error:
-            raise from_os_error(error) from None
-
-    def _write(self, content: dict[str, Any]) -> None:
-        part = self.path.with_name(f".{self.path.name}.part")
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
-            json.dump(content, stream, indent=2, ensure_ascii=False)
-            stream.write("\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        move_synced(part, self.path)
 
 
 def key_of(name: str) -> str:
@@ -229,7 +170,3 @@ def _manages(account: Account) -> bool:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def _invalid(message: str, mend: str) -> OslerError:
-    return OslerError(Code.ACCESS_INVALID, message, mend)

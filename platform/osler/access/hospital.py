@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from osler import audit
 from osler.access.accounts import FOLDER
+from osler.access.private_file import access_invalid, read_private
 from osler.access.roles import Person, Role
 from osler.workspace import Workspace
+from osler.yaml_settings import parse_settings
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
@@ -92,13 +93,13 @@ class Hospital(BaseModel):
         Raises:
             OslerError: `access-invalid` where the secret cannot be read, or others can read it.
         """
-        secret = _private(self.client_secret_file.expanduser())
+        path = self.client_secret_file.expanduser()
         return {
             "auth": {
                 "redirect_uri": self.address + CALLBACK,
                 "cookie_secret": cookie_secret,
                 "client_id": self.client_id,
-                "client_secret": secret.strip(),
+                "client_secret": read_private(path, path.name).strip(),
                 "server_metadata_url": self.metadata,
             }
         }
@@ -114,26 +115,10 @@ def load_hospital(workspace: Workspace) -> Hospital | None:
     path = Path(named) if named else workspace.root / FOLDER / FILE
     if not named and not path.exists():
         return None
-    try:
-        return Hospital.model_validate(yaml.safe_load(_private(path)))
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise _invalid(f"The file of the hospital's log-in is not valid at {where}: {first['msg']}.") from None
-    except yaml.YAMLError:
-        raise _invalid("The file of the hospital's log-in is not YAML.") from None
+    return parse_settings(read_private(path, path.name).encode(), Hospital, _invalid)
 
 
-def _private(path: Path) -> str:
-    try:
-        if path.stat().st_mode & 0o077:
-            raise OslerError(
-                Code.ACCESS_INVALID, f"{path.name} is open to other users.", f"Run `chmod 600` on {path.name}."
-            )
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise _invalid(f"{path.name} cannot be read.") from None
-
-
-def _invalid(message: str) -> OslerError:
-    return OslerError(Code.ACCESS_INVALID, message, "See docs/access.md for what it holds.")
+def _invalid(what: str) -> OslerError:
+    return access_invalid(
+        f"The file of the hospital's log-in is not valid: {what}.", "See docs/access.md for what it holds."
+    )

@@ -1,8 +1,10 @@
-"""What the description of the API says of every address alike: the answers that are no success, with an example each."""
+"""What the description of the API says of every address alike: examples, and the answers that are no success."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import ConfigDict
 
 from osler.api.errors import Failure
 
@@ -110,3 +112,8 @@ def failure(status: int) -> dict[str, Any]:
     if status == 401:
         told["headers"] = {"WWW-Authenticate": {"description": "`Bearer`", "schema": {"type": "string"}}}
     return told
+
+
+def with_example(example: dict[str, Any], *, extra: Literal["ignore", "forbid"] = "ignore") -> ConfigDict:
+    """Return the configuration of a model that is described with an example."""
+    return ConfigDict(extra=extra, json_schema_extra={"example": example})

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from osler.access import Action
 from osler.adapt.patch import SitePatch
-from osler.api.described import failures
+from osler.api.described import failures, with_example
 from osler.api.guard import Caller, Server, needs
 from osler.api.held import Held, Page, page_of
 from osler.api.studies import MaySee, StudyUid
@@ -51,7 +51,7 @@ class ExplanationRecord(Explanation):
 class Corrections(BaseModel):
     """Concepts that a reader sets."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"answers": {"cardiomegaly": "absent"}}})
+    model_config = with_example({"answers": {"cardiomegaly": "absent"}}, extra="forbid")
 
     answers: dict[ConceptName, Literal["present", "absent"]] = Field(min_length=1, max_length=512)
 

@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from osler.access import Action
-from osler.api.described import failure, failures
+from osler.api.described import failure, failures, with_example
 from osler.api.errors import problem
 from osler.api.guard import Caller, Server, needs
 from osler.api.held import Held
@@ -39,7 +39,7 @@ class Live(BaseModel):
 class Ready(BaseModel):
     """The server can answer."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"status": "ready", "warm": True}})
+    model_config = with_example({"status": "ready", "warm": True})
 
     status: Literal["ready"] = "ready"
     warm: bool = Field(description="Whether the sites were measured; until then the first explanations take longer")

@@ -34,6 +34,7 @@ from osler.workspace import Workspace
 
 PAGES_BYTES, PAGE_S = 64 << 20, 600.0  # explanations held, and for how long: sites are measured while they are read
 STUDIES = 8192  # records of studies held
+NONE = StudyReviews()  # of a study of which nothing was said
 
 RECORD = TypeAdapter(Explanation)
 
@@ -145,7 +146,7 @@ class Held:
 
     def reviews_of(self, uid: str) -> StudyReviews:
         """Return what was said of a study."""
-        return self.reviews().get(uid, StudyReviews())
+        return self.reviews().get(uid, NONE)
 
     def patch_at(self, explainer: StudyExplainer, site: str) -> SitePatch | None:
         """Return the patch in force at a site for a model."""
@@ -174,7 +175,7 @@ class Held:
                 return None
             self._pages.move_to_end(name)
         reviews = self.reviews()
-        stood = {uid: str(reviews.get(uid, StudyReviews()).state) for uid in found.beside}
+        stood = {uid: str(reviews.get(uid, NONE).state) for uid in found.beside}
         return found if stood == found.beside and time.monotonic() - found.made < PAGE_S else None
 
     def keep(self, name: tuple[Any, ...], explanation: Explanation) -> Page:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from osler.access import Action
 from osler.access.roles import Role
-from osler.api.described import failures
+from osler.api.described import failures, with_example
 from osler.api.guard import Caller, needs
 
 router = APIRouter(prefix="/v1", tags=["holder"])
@@ -18,16 +18,14 @@ router = APIRouter(prefix="/v1", tags=["holder"])
 class Holder(BaseModel):
     """The holder of a token."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "name": "Dr Baum",
-                "token": "1f0c3b5a7d9e",
-                "program": False,
-                "roles": ["clinician"],
-                "may": ["see studies", "sign a study off"],
-                "expires": "2026-06-01T08:00:00+00:00",
-            }
+    model_config = with_example(
+        {
+            "name": "Dr Baum",
+            "token": "1f0c3b5a7d9e",
+            "program": False,
+            "roles": ["clinician"],
+            "may": ["see studies", "sign a study off"],
+            "expires": "2026-06-01T08:00:00+00:00",
         }
     )
 

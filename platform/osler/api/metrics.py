@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-SHARED = (
-    "PROMETHEUS_MULTIPROC_DIR"  # set where several worker processes answer: each scrape then speaks for all of them
-)
+# Set where several worker processes answer: each scrape then speaks for all of them.
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
-disable_created_metrics()  # type: ignore[no-untyped-call] # a line for each series that says when it began, which nobody asks for
+# Nobody asks for the line of each series that says when it began.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:

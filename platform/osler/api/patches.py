@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from threading import Lock
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from osler.access import Action
 from osler.adapt.in_force import model_of, put_in_force, take_out_of_force
 from osler.adapt.patch import SitePatch
 from osler.adapt.store import PatchStore
 from osler.adapt.words import status_of
-from osler.api.described import failures
+from osler.api.described import failures, with_example
 from osler.api.guard import Caller, Server, needs
 from osler.api.held import Held
 from osler.api.studies import Limit, Offset, Site
@@ -51,29 +52,27 @@ class Change(BaseModel):
 class PatchOut(BaseModel):
     """A site patch."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "id": "0ec2f3cfd2ae",
-                "site": "hospital_a",
-                "status": "proposed",
-                "said": "proposed, not in force",
-                "created": "2026-03-01",
-                "expires": "2026-08-28",
-                "author": "Site engineer",
-                "adapter": "masking",
-                "model": "4b7d",
-                "model_name": "bottleneck_prior",
-                "bank": "9f01",
-                "reason": "One concept is not recognised at this site.",
-                "kinds": ["scorer"],
-                "masked": ["support_device"],
-                "amplified": [],
-                "edits": ["masked *support device*: it follows the scanner, not the patient"],
-                "shots": {"heart_failure": 4, "normal": 4},
-                "guards": [],
-                "history": [],
-            }
+    model_config = with_example(
+        {
+            "id": "0ec2f3cfd2ae",
+            "site": "hospital_a",
+            "status": "proposed",
+            "said": "proposed, not in force",
+            "created": "2026-03-01",
+            "expires": "2026-08-28",
+            "author": "Site engineer",
+            "adapter": "masking",
+            "model": "4b7d",
+            "model_name": "bottleneck_prior",
+            "bank": "9f01",
+            "reason": "One concept is not recognised at this site.",
+            "kinds": ["scorer"],
+            "masked": ["support_device"],
+            "amplified": [],
+            "edits": ["masked *support device*: it follows the scanner, not the patient"],
+            "shots": {"heart_failure": 4, "normal": 4},
+            "guards": [],
+            "history": [],
         }
     )
 
@@ -117,9 +116,7 @@ class Differences(BaseModel):
 class Reason(BaseModel):
     """Why a patch is put in force or taken out of it; it stays in its history and in the audit log."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"note": "Reviewed with the radiologists on Monday."}}
-    )
+    model_config = with_example({"note": "Reviewed with the radiologists on Monday."}, extra="forbid")
 
     note: str = Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
 
@@ -129,8 +126,11 @@ def list_patches(server: Server, caller: MaySee, site: Site = None, limit: Limit
     """Return patches, those out of force too."""
     found, unreadable = PatchStore(server.workspace.patches).read()
     own = [one for one in found if site in (None, one.site)]
+    page = own[offset : offset + limit]
+    # The models are looked through once for each that a patch of the page names.
+    models = {digest: model_of(server.workspace, one) for digest, one in {one.model: one for one in page}.items()}
     return PatchPage(
-        items=[_out(server, one) for one in own[offset : offset + limit]],
+        items=[_out(one, models[one.model]) for one in page],
         total=len(own),
         limit=limit,
         offset=offset,
@@ -141,7 +141,8 @@ def list_patches(server: Server, caller: MaySee, site: Site = None, limit: Limit
 @router.get("/patches/{patch}", responses=failures(404), summary="Show a patch")
 def show_patch(server: Server, caller: MaySee, patch: PatchId) -> PatchOut:
     """Return one patch."""
-    return _out(server, _get(server, patch))
+    found = _get(server, patch)
+    return _out(found, model_of(server.workspace, found))
 
 
 @router.get("/patches/{patch}/diff", responses=failures(404), summary="Compare two patches")
@@ -167,13 +168,13 @@ def revoke_patch(server: Server, caller: MaySwitch, patch: PatchId, body: Reason
     return _switch(server, caller, patch, body, take_out_of_force)
 
 
-def _switch(server: Held, caller: Caller, patch: str, body: Reason, change: type | object) -> PatchOut:
+def _switch(server: Held, caller: Caller, patch: str, body: Reason, change: Callable[..., SitePatch]) -> PatchOut:
     name, today = caller.person.name, date.today().isoformat()
     note = "".join(sign if sign.isprintable() else "\ufffd" for sign in body.note)  # the audit log is a line each
     with _switching:
         held = _get(server, patch)
-        made: SitePatch = change(server.workspace, held, on=today, actor=name, note=f"{name}: {note}")  # type: ignore[operator]
-    return _out(server, made)
+        made = change(server.workspace, held, on=today, actor=name, note=f"{name}: {note}")
+    return _out(made, model_of(server.workspace, made))
 
 
 def _get(server: Held, name: str) -> SitePatch:
@@ -183,7 +184,7 @@ def _get(server: Held, name: str) -> SitePatch:
     raise OslerError(Code.UNKNOWN_PATCH, "There is no such patch.", "List the patches to see those there are.")
 
 
-def _out(server: Held, one: SitePatch) -> PatchOut:
+def _out(one: SitePatch, model_name: str | None) -> PatchOut:
     return PatchOut(
         id=one.id,
         site=one.site,
@@ -194,7 +195,7 @@ def _out(server: Held, one: SitePatch) -> PatchOut:
         author=one.author,
         adapter=one.adapter,
         model=one.model,
-        model_name=model_of(server.workspace, one),
+        model_name=model_name,
         bank=one.bank,
         reason=one.reason,
         kinds=list(one.kinds),
@@ -202,9 +203,6 @@ def _out(server: Held, one: SitePatch) -> PatchOut:
         amplified=list(one.amplified),
         edits=list(one.edits),
         shots=dict(one.shots),
-        guards=[
-            Guarded(name=each.name, passed=each.passed, before=each.before, after=each.after, sentence=each.sentence)
-            for each in one.guards
-        ],
+        guards=[Guarded.model_validate(each, from_attributes=True) for each in one.guards],
         history=[Change(day=day, status=status, note=note) for day, status, note in one.history],
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from osler import audit
 from osler.access import Action, Person, require_action
-from osler.api.described import failures
+from osler.api.described import failures, with_example
 from osler.api.explanations import ConceptName, ask, require_concepts
 from osler.api.guard import Caller, Server, needs
 from osler.api.held import Held
@@ -19,7 +19,6 @@ from osler.explain.explanation import Explanation
 from osler.feedback import (
     MAX_COMMENT,
     Answer,
-    Conclusion,
     Draft,
     Review,
     ReviewConflictError,
@@ -46,17 +45,15 @@ MaySign = Annotated[Caller, Depends(needs(Action.SIGN))]
 class ReviewIn(BaseModel):
     """A reader's word, to be kept."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "example": {
-                "answers": {"cardiomegaly": "absent", "pleural_effusion": "confirm"},
-                "comment": "Rotated; the heart is of normal size.",
-                "finding": "",
-                "signed": True,
-                "based_on": "",
-            }
+    model_config = with_example(
+        {
+            "answers": {"cardiomegaly": "absent", "pleural_effusion": "confirm"},
+            "comment": "Rotated; the heart is of normal size.",
+            "finding": "",
+            "signed": True,
+            "based_on": "",
         },
+        extra="forbid",
     )
 
     answers: dict[ConceptName, Answer] = Field(
@@ -77,7 +74,7 @@ class ReviewIn(BaseModel):
 class Confirmation(BaseModel):
     """A word that somebody was faster than is to count after all."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"based_on": "1b6e0c9d2f3a4e58"}})
+    model_config = with_example({"based_on": "1b6e0c9d2f3a4e58"}, extra="forbid")
 
     based_on: str = Field(pattern=REVISION, description="`revision` of the study, as it was shown")
 
@@ -92,25 +89,23 @@ class Concluded(BaseModel):
 class ReviewOut(BaseModel):
     """A reader's word as it was kept."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "id": "1b6e0c9d2f3a4e58",
-                "study": "2.25.161049532817",
-                "reviewer": "Dr Baum",
-                "saved": "2026-03-04T10:11:12+00:00",
-                "answers": {"cardiomegaly": "absent"},
-                "comment": "",
-                "finding": "normal",
-                "before": {"finding": "heart_failure", "probability": 0.69},
-                "after": {"finding": "normal", "probability": 0.58},
-                "model": "4b7d",
-                "bank": "9f01",
-                "patch": "0ec2f3cfd2ae",
-                "signed": True,
-                "amends": "",
-                "unconfirmed": False,
-            }
+    model_config = with_example(
+        {
+            "id": "1b6e0c9d2f3a4e58",
+            "study": "2.25.161049532817",
+            "reviewer": "Dr Baum",
+            "saved": "2026-03-04T10:11:12+00:00",
+            "answers": {"cardiomegaly": "absent"},
+            "comment": "",
+            "finding": "normal",
+            "before": {"finding": "heart_failure", "probability": 0.69},
+            "after": {"finding": "normal", "probability": 0.58},
+            "model": "4b7d",
+            "bank": "9f01",
+            "patch": "0ec2f3cfd2ae",
+            "signed": True,
+            "amends": "",
+            "unconfirmed": False,
         }
     )
 
@@ -120,7 +115,7 @@ class ReviewOut(BaseModel):
     saved: str = Field(description="When, ISO 8601 in UTC")
     answers: dict[str, Answer]
     comment: str
-    finding: str = Field(description="The finding that the reader leaves the study with")
+    finding: str = Field(validation_alias="concluded", description="The finding that the reader leaves the study with")
     before: Concluded = Field(description="What the model concluded")
     after: Concluded = Field(description="What it concluded once corrected")
     model: str = Field(description="Digest of the model")
@@ -152,8 +147,12 @@ def list_reviews(server: Server, caller: MaySee, study: StudyUid, response: Resp
         state=held.state,
         revision=held.revision,
         result=held.result.id if held.result else None,
-        items=[_out(one) for one in held.counted],
-        waiting=[_out(one) for one in held.waiting if one.reviewer == caller.person.name],
+        items=[ReviewOut.model_validate(one, from_attributes=True) for one in held.counted],
+        waiting=[
+            ReviewOut.model_validate(one, from_attributes=True)
+            for one in held.waiting
+            if one.reviewer == caller.person.name
+        ],
     )
 
 
@@ -189,7 +188,8 @@ async def add_review(
         now = await server.turns.run(
             (*asked.name, tuple(sorted(corrections.items()))), lambda: asked.explain(corrections)
         )
-    return _out(await run_in_threadpool(_save, server, caller.person, first, now, draft, body.signed))
+    made = await run_in_threadpool(_save, server, caller.person, first, now, draft, body.signed)
+    return ReviewOut.model_validate(made, from_attributes=True)
 
 
 @router.post(
@@ -203,7 +203,7 @@ def confirm(server: Server, caller: MaySign, study: StudyUid, review: ReviewId, 
     uid = _waiting(server, caller.person, study, review)
     made = confirm_review(server.workspace, review, reviewer=caller.person.name, based_on=body.based_on)
     _audit(server, caller.person, "study.sign", uid, amends="yes")
-    return _out(made)
+    return ReviewOut.model_validate(made, from_attributes=True)
 
 
 @router.delete(
@@ -262,27 +262,3 @@ def _waiting(server: Held, person: Person, study: str, review: str) -> str:
 
 def _audit(server: Held, person: Person, action: str, study: str, **details: str) -> None:
     audit.record(server.workspace, actor=person.name, action=action, subject=study, details=details)
-
-
-def _out(review: Review) -> ReviewOut:
-    return ReviewOut(
-        id=review.id,
-        study=review.study,
-        reviewer=review.reviewer,
-        saved=review.saved,
-        answers=dict(review.answers),
-        comment=review.comment,
-        finding=review.concluded,
-        before=_concluded(review.before),
-        after=_concluded(review.after),
-        model=review.model,
-        bank=review.bank,
-        patch=review.patch,
-        signed=review.signed,
-        amends=review.amends,
-        unconfirmed=review.unconfirmed,
-    )
-
-
-def _concluded(one: Conclusion) -> Concluded:
-    return Concluded(finding=one.finding, probability=one.probability)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,8 +42,9 @@ class Settings:
     warm: bool = True
 
     def __post_init__(self) -> None:
-        if self.rate <= 0 or self.burst < 1 or self.body < 1 or self.waiting < 1:
-            raise OslerError(Code.USAGE, "The limits of the server must be above zero.", "Give larger ones.")
+        limits = (self.rate, self.burst, self.body, self.body_s, self.waiting, self.waiting_s)
+        if not all(0 < limit < math.inf for limit in limits):
+            raise OslerError(Code.USAGE, "The limits of the server must be numbers above zero.", "Give others.")
 
     def to_environment(self) -> dict[str, str]:
         """Return the environment variable that carries the settings to worker processes."""

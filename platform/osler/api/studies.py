@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
 from osler.access import Action
-from osler.api.described import failures
+from osler.api.described import failures, with_example
 from osler.api.guard import Caller, Server, needs
-from osler.api.held import Held
+from osler.api.held import NONE
 from osler.archive.models import Study
-from osler.feedback import ReviewState
+from osler.feedback import ReviewState, StudyReviews
 
 LONGEST_PAGE, FARTHEST = 200, 100_000_000
 UID = r"^[0-9.]{1,64}$"
@@ -43,18 +43,16 @@ class Image(BaseModel):
 class StudySummary(BaseModel):
     """A study of the archive."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "uid": "2.25.161049532817",
-                "site": "hospital_a",
-                "patient": "OSL-3F9A1C",
-                "study_date": "20231104",
-                "state": "to review",
-                "revision": "",
-                "images": [{"uid": "2.25.71", "modality": "DX", "view": "PA", "rows": 2048, "columns": 2048}],
-                "warnings": ["spacing-unknown"],
-            }
+    model_config = with_example(
+        {
+            "uid": "2.25.161049532817",
+            "site": "hospital_a",
+            "patient": "OSL-3F9A1C",
+            "study_date": "20231104",
+            "state": "to review",
+            "revision": "",
+            "images": [{"uid": "2.25.71", "modality": "DX", "view": "PA", "rows": 2048, "columns": 2048}],
+            "warnings": ["spacing-unknown"],
         }
     )
 
@@ -87,6 +85,7 @@ def list_studies(
     offset: Offset = 0,
 ) -> StudyPage:
     """Return studies, ordered by UID; a study that arrives meanwhile may move others from one page to the next."""
+    reviews = server.reviews()
     with Session(server.archive.engine) as session:
         query = select(Study.uid).order_by(Study.uid)
         query = query if site is None else query.where(Study.site == site)
@@ -94,10 +93,10 @@ def list_studies(
             total = session.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0
             uids = list(session.scalars(query.limit(limit).offset(offset)))
         else:
-            found = [uid for uid in session.scalars(query) if server.reviews_of(uid).state is state]
+            found = [uid for uid in session.scalars(query) if reviews.get(uid, NONE).state is state]
             total, uids = len(found), found[offset : offset + limit]
         wanted = select(Study).where(Study.uid.in_(uids)).options(selectinload(Study.instances)).order_by(Study.uid)
-        items = [_summary(server, row) for row in session.scalars(wanted)]
+        items = [_summary(row, reviews.get(row.uid, NONE)) for row in session.scalars(wanted)]
     # A site that is not there is whatever the caller wrote, which may be a name.
     server.views.note(caller.token.id, caller.person, "study.list", (site or "all") if items else "none")
     return StudyPage(items=items, total=total, limit=limit, offset=offset)
@@ -109,11 +108,10 @@ def show_study(server: Server, caller: MaySee, study: StudyUid) -> StudySummary:
     found = server.study(study)
     server.views.note(caller.token.id, caller.person, "study.view", found.uid)
     with Session(server.archive.engine) as session:
-        return _summary(server, session.get_one(Study, found.uid))
+        return _summary(session.get_one(Study, found.uid), server.reviews_of(found.uid))
 
 
-def _summary(server: Held, row: Study) -> StudySummary:
-    reviews = server.reviews_of(row.uid)
+def _summary(row: Study, reviews: StudyReviews) -> StudySummary:
     return StudySummary(
         uid=row.uid,
         site=row.site,
@@ -121,9 +119,6 @@ def _summary(server: Held, row: Study) -> StudySummary:
         study_date=row.study_date,
         state=reviews.state,
         revision=reviews.revision,
-        images=[
-            Image(uid=one.uid, modality=one.modality, view=one.view, rows=one.rows, columns=one.columns)
-            for one in row.instances
-        ],
+        images=[Image.model_validate(one, from_attributes=True) for one in row.instances],
         warnings=sorted({warning for one in row.instances for warning in one.warnings}),
     )

@@ -8,28 +8,25 @@ have to slow down.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
-import json
-import os
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from operator import attrgetter
+
+from pydantic import TypeAdapter
 
 from osler import audit
 from osler.access.accounts import FOLDER, RESERVED, AccountFile, key_of
+from osler.access.private_file import STRICT, Content, Moment, PrivateFile
 from osler.access.roles import Person, Role, parse_roles
-from osler.files import move_synced
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
-from osler_contracts.errors import OslerError, from_os_error
+from osler_contracts.errors import OslerError
 
-FILE, VERSION = "tokens.json", 1
+FILE = "tokens.json"
 PREFIX = "osler"  # scanners that look for leaked secrets find a token by it
 DAYS, MOST_DAYS = 90, 366
 FORM = re.compile(rf"{PREFIX}_([0-9a-f]{{12}})_([A-Za-z0-9_-]{{43}})")
@@ -54,14 +51,10 @@ class Token:
     name: str
     roles: frozenset[Role]
     hash: str
-    created: str
-    expires: str
+    created: Moment
+    expires: Moment
     program: bool = False
     revoked: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the token as JSON, hash included."""
-        return asdict(self) | {"roles": sorted(self.roles)}
 
     def over(self, now: datetime) -> bool:
         """Return whether it has expired."""
@@ -70,6 +63,9 @@ class Token:
     def state(self, now: datetime) -> str:
         """Return `revoked`, `expired` or `good`; an account that was changed since may end it all the same."""
         return "revoked" if self.revoked else "expired" if self.over(now) else "good"
+
+
+CONTENT = Content("The file of tokens", "tokens", TypeAdapter(list[Token], config=STRICT), attrgetter("id"))
 
 
 class TokenFile:
@@ -84,7 +80,7 @@ class TokenFile:
         self._workspace = workspace
         self._accounts = accounts or AccountFile(workspace)
         self.path = workspace.root / FOLDER / FILE
-        self._held: tuple[tuple[int, int, int], dict[str, Token]] | None = None
+        self._file = PrivateFile(self.path, CONTENT)
 
     def all(self) -> list[Token]:
         """Return the tokens, by name and moment of issue.
@@ -92,7 +88,7 @@ class TokenFile:
         Raises:
             OslerError: `access-invalid` where the file can be read by others or is not one of ours.
         """
-        return sorted(self._read().values(), key=lambda one: (key_of(one.name), one.created, one.id))
+        return sorted(self._file.read().values(), key=lambda one: (key_of(one.name), one.created, one.id))
 
     def issue(
         self,
@@ -137,7 +133,7 @@ class TokenFile:
             expires=(now + timedelta(days=days)).isoformat(timespec="seconds"),
             program=program,
         )
-        with self._changing() as tokens:
+        with self._file.changing() as tokens:
             self._audit(actor, "token.issue", token)
             tokens[identifier] = token
         return f"{PREFIX}_{identifier}_{secret}", token
@@ -148,7 +144,7 @@ class TokenFile:
         Raises:
             OslerError: `unknown-token`; as `issue`.
         """
-        with self._changing() as tokens:
+        with self._file.changing() as tokens:
             held = tokens.get(identifier)
             if held is None:
                 raise OslerError(Code.UNKNOWN_TOKEN, "There is no such token.", "`osler api token list` shows them.")
@@ -166,7 +162,7 @@ class TokenFile:
                 token is told; `access-invalid`.
         """
         match = FORM.fullmatch(text or "")
-        held = self._read().get(match[1]) if match else None
+        held = self._file.read().get(match[1]) if match else None
         # The same work for names that exist and names that do not.
         good = hmac.compare_digest(_digest(match[2] if match else ""), held.hash if held else _digest("nobody"))
         if held is None or not good or held.revoked:
@@ -216,55 +212,6 @@ class TokenFile:
         told |= {"program": "yes"} if token.program else {}
         audit.record(self._workspace, actor=actor, action=action, subject=token.id, details=told)
 
-    def _read(self) -> dict[str, Token]:
-        """Read the file, once for each state of it."""
-        try:
-            state = self.path.stat()
-        except FileNotFoundError:
-            return {}
-        stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
-        if self._held is None or self._held[0] != stamp:
-            self._held = (stamp, self._parsed(state))
-        return self._held[1]
-
-    def _parsed(self, state: os.stat_result) -> dict[str, Token]:
-        if state.st_mode & 0o077:
-            raise _invalid("The file of tokens is open to other users.", "Run `chmod 600` on it.")
-        try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-            if content["version"] != VERSION:
-                raise _invalid("The file of tokens is of another version of Osler.", "Use the version that wrote it.")
-            found = [Token(**{**one, "roles": frozenset(map(Role, one["roles"]))}) for one in content["tokens"]]
-            for one in found:
-                datetime.fromisoformat(one.expires).astimezone(UTC)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            raise _invalid("The file of tokens cannot be read.", "Put its last good copy back.") from None
-        return {one.id: one for one in found}
-
-    @contextmanager
-    def _changing(self) -> Iterator[dict[str, Token]]:
-        """Yield the tokens under a lock; what was changed is on disk at the end, whole or not at all."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-            with os.fdopen(handle, "r+b") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                tokens = dict(self._read())
-                yield tokens
-                content = {"version": VERSION, "tokens": [tokens[key].to_dict() for key in sorted(tokens)]}
-                self._write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
-        except OSError as error:
-            raise from_os_error(error) from None
-
-    def _write(self, content: bytes) -> None:
-        part = self.path.with_name(f".{self.path.name}.part")
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        move_synced(part, self.path)
-
 
 def refused() -> OslerError:
     """Return the one answer to a token that is missing, wrong, revoked or of somebody who has gone."""
@@ -277,7 +224,3 @@ def refused() -> OslerError:
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _invalid(message: str, mend: str) -> OslerError:
-    return OslerError(Code.ACCESS_INVALID, message, mend)

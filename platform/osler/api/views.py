@@ -16,6 +16,8 @@ from osler.workspace import Workspace
 
 AGAIN_S, HELD = 3600.0, 100_000
 
+Look = tuple[str, str, str]  # a token's name, an action and its subject
+
 
 class Views:
     """What was looked at lately.
@@ -27,11 +29,9 @@ class Views:
 
     def __init__(self, workspace: Workspace, clock: Callable[[], float] = time.monotonic) -> None:
         self._workspace, self._clock = workspace, clock
-        self._told: OrderedDict[tuple[str, str, str], float] = OrderedDict()
+        self._told: OrderedDict[Look, float] = OrderedDict()
         self._lock = Lock()
-        self._writing: dict[
-            tuple[str, str, str], Lock
-        ] = {}  # of what is being written: entries of others need not wait
+        self._writing: dict[Look, Lock] = {}  # of what is being written: entries of others need not wait
 
     def note(self, token: str, person: Person, action: str, subject: str) -> None:
         """Write into the audit log that somebody looks at something, unless that was written within the hour.
@@ -55,11 +55,11 @@ class Views:
                 with self._lock:
                     self._writing.pop(key, None)
 
-    def _is_told(self, key: tuple[str, str, str]) -> bool:
+    def _is_told(self, key: Look) -> bool:
         with self._lock:
             return self._clock() - self._told.get(key, float("-inf")) < AGAIN_S
 
-    def _keep(self, key: tuple[str, str, str]) -> None:
+    def _keep(self, key: Look) -> None:
         with self._lock:
             self._told[key] = self._clock()
             self._told.move_to_end(key)

@@ -6,13 +6,12 @@ by an explainer of its own, whose features the others then find in the cache.
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 
 from osler.api.held import Held
 from osler.explain.service import StudyExplainer
+from osler.files import locked
 from osler_contracts.errors import OslerError
 
 LOCK = ".api-warming.lock"
@@ -25,7 +24,7 @@ def warm(held: Held) -> None:
     """
     try:
         own = StudyExplainer(held.workspace, held.model_name())
-        with _alone(held):
+        with locked(held.workspace.cache / LOCK):  # the workers that come after find everything done
             first = {study.site: study.uid for study in reversed(own.archive.studies())}
             for site in first:
                 with suppress(OslerError):
@@ -40,11 +39,3 @@ def warm(held: Held) -> None:
 def _explain(held: Held, uid: str) -> None:
     with suppress(OslerError):
         held.explainer().explain(uid)
-
-
-@contextmanager
-def _alone(held: Held) -> Iterator[None]:
-    """Let one worker process encode; the others then find everything done."""
-    with (held.workspace.cache / LOCK).open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

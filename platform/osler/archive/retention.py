@@ -37,6 +37,7 @@ from osler.reader_study import DELETED, READINGS
 from osler.reader_study import FOLDER as READER_STUDIES
 from osler.tracking import SERVER_FOLDER
 from osler.watch.models import WatchStep, WatchStudy
+from osler.watch.waiting_room import room_of
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -126,7 +127,8 @@ def retain(
         every = archive.studies()
         limit = before.isoformat(timespec="seconds")
         old = [study for study in every if site in (None, study.site) and last.get(study.uid, "") < limit]
-        kept = {study.patient for study in every if study not in old}
+        going = {study.uid for study in old}
+        kept = {study.patient for study in every if study.uid not in going}
         gone = {study.patient for study in old} - kept
         _audit(archive.workspace, actor, "archive.retain", f"older than {older_than_days} days", reason)
         removed = _remove(archive, old, sorted(gone))
@@ -165,7 +167,8 @@ def _remove(archive: Archive, studies: Sequence[StudyRecord], patients: Sequence
     if studies:
         # A feature's file is named by a hash that does not lead back to its study; all of them can be made again.
         # What `osler drift` read of an object is named by the object's own hash, which does.
-        for name in ("features", "drift", SERVER_FOLDER):
+        # What `osler explain` read of a site names every study of it.
+        for name in ("features", "drift", "explain", SERVER_FOLDER):
             shutil.rmtree(workspace.cache / name, ignore_errors=True)
     for study in studies:
         shutil.rmtree(workspace.reports / study.uid[-2:] / study.uid, ignore_errors=True)
@@ -255,6 +258,8 @@ def _forget_rows(archive: Archive, uids: Sequence[str]) -> None:
     """
     if not uids:
         return
+    for uid in uids:  # what the watch has fetched of them, and not taken in
+        shutil.rmtree(room_of(archive.workspace) / uid, ignore_errors=True)
     with Session(archive.engine) as session:
         note_deleted(session, uids)
         for uid in uids:

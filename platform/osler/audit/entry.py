@@ -69,11 +69,14 @@ def entry_after(number: int, sha256: str, words: Words) -> Entry:
 
 
 def parse(line: bytes) -> Entry | None:
-    """Return the entry of a line, None where it is none."""
+    """Return the entry of a line, None where it is none; a log that somebody changed may hold anything."""
     try:
-        return Entry(**json.loads(line))
-    except (ValueError, TypeError, RecursionError):
+        entry = Entry(**json.loads(line))
+        words = (entry.time, entry.actor, entry.action, entry.subject, entry.previous, entry.sha256)
+        told = (*words, *entry.details, *entry.details.values())
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
+    return entry if type(entry.number) is int and all(isinstance(one, str) for one in told) else None
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:

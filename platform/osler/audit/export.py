@@ -16,6 +16,7 @@ from osler.audit.entry import Entry, parse
 from osler.audit.kinds import kind_of
 from osler.audit.message import message_of
 from osler.audit.transport import Address, framed, send
+from osler.files import open_private
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError, from_os_error
@@ -198,7 +199,7 @@ def _write(out: Path, content: Iterator[bytes]) -> None:
     """Write a file that is there whole or not at all, its owner's alone."""
     part = out.with_name(f".{out.name}.part")
     try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+        with open(part, "wb", opener=open_private) as stream:
             stream.writelines(content)
             stream.flush()
             os.fsync(stream.fileno())

@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -27,14 +28,22 @@ def framed(message: bytes, time: str, host: str, *, failed: bool = False) -> byt
 
     Args:
         message: The audit message.
-        time: When, ISO 8601 with its zone.
+        time: When, ISO 8601 with its zone; a log that somebody changed may hold another text, which is left out.
         host: The machine's name.
         failed: Whether it tells of a failure, which is a warning and not a notice.
     """
     priority = AUTHPRIV * 8 + (WARNING if failed else NOTICE)
     name = UNPRINTED.sub("?", host)[:255] or "-"
-    line = f"<{priority}>1 {time} {name} {APP} - {MESSAGE_ID} - ".encode("ascii") + MARK + message
+    line = f"<{priority}>1 {_stamp(time)} {name} {APP} - {MESSAGE_ID} - ".encode("ascii") + MARK + message
     return b"%d %b" % (len(line), line)
+
+
+def _stamp(time: str) -> str:
+    """Return a time as the header has it: `-` where there is none (RFC 5424, 6.2.3)."""
+    try:
+        return time if datetime.fromisoformat(time).tzinfo and time.isascii() else "-"
+    except ValueError:
+        return "-"
 
 
 @dataclass(frozen=True)
@@ -84,14 +93,11 @@ def send(frames: Iterable[bytes], to: Address) -> Sent:
     """Send frames over one connection. Syslog answers no message; a confirmed end shows that all were read.
 
     Raises:
-        OslerError: `server-unreachable` where there is no connection, its certificate is not trusted, or it breaks off.
+        OslerError: `login-invalid` where a file of the address cannot be used; `server-unreachable` where there is no
+            connection, its certificate is not trusted, or it breaks off.
     """
-    count = 0
+    context, count = _context(to), 0
     try:
-        context = ssl.create_default_context(cafile=to.authority)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if to.identity is not None:
-            context.load_cert_chain(to.identity)
         with (
             socket.create_connection((to.host, to.port), timeout=TIMEOUT_S) as plain,
             context.wrap_socket(plain, server_hostname=to.host) as link,
@@ -112,6 +118,21 @@ def send(frames: Iterable[bytes], to: Address) -> Sent:
             f"The audit repository {to.host}:{to.port} was not reached, or broke off after {count} messages: {why}.",
             "Check its address and its certificate, and send the same again: a message that comes twice has one osler.number.",
         ) from None
+
+
+def _context(to: Address) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=to.authority)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if to.identity is not None:
+            context.load_cert_chain(to.identity)
+    except OSError:
+        raise OslerError(
+            Code.LOGIN_INVALID,
+            "A certificate or key for TLS cannot be used.",
+            "Check that the files of --ca and --identity are in PEM format, and that the latter holds both.",
+        ) from None
+    return context
 
 
 def _confirmed(link: ssl.SSLSocket) -> bool:

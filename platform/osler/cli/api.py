@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from osler.cli.people import account as person_here
 
 if TYPE_CHECKING:
     from osler.api.settings import Settings
+    from osler.api.tokens import Token, TokenFile
 
 SUMMARY = "serve the HTTP API for programs, on this computer alone unless told otherwise; issue and revoke its tokens"
 DEFAULT_PORT, LOOPBACK = 8600, ("127.0.0.1", "::1", "localhost")
@@ -147,29 +149,36 @@ def _token(arguments: argparse.Namespace) -> CommandResult:
     return _issue(file, arguments, actor)
 
 
-def _issue(file: object, arguments: argparse.Namespace, actor: str) -> CommandResult:
-    from osler.api.tokens import TokenFile
+def _issue(file: TokenFile, arguments: argparse.Namespace, actor: str) -> CommandResult:
+    def issue() -> tuple[str, Token]:
+        roles = tuple(arguments.role or ())
+        return file.issue(arguments.name, roles, actor=actor, days=arguments.days, program=arguments.program)
 
-    assert isinstance(file, TokenFile)
-    _require_new(arguments.out)
-    text, token = file.issue(
-        arguments.name, tuple(arguments.role or ()), actor=actor, days=arguments.days, program=arguments.program
-    )
+    text, token = issue() if arguments.out is None else _issued_into(arguments.out, issue)
     payload: dict[str, object] = {"id": token.id, "name": token.name, "expires": token.expires}
     told = f"Token {token.id} for {token.name}, good until {token.expires}."
     if arguments.out is None:
         return CommandResult(payload | {"token": text}, [text, told + " It is shown this once: keep it as a password."])
-    with os.fdopen(os.open(arguments.out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-        stream.write(text + "\n")
     return CommandResult(payload | {"file": str(arguments.out)}, [f"{told} It is in {arguments.out}."])
 
 
-def _require_new(path: Path | None) -> None:
+def _issued_into(path: Path, issue: Callable[[], tuple[str, Token]]) -> tuple[str, Token]:
+    """Issue a token into a new file, which is opened before: a token that nobody has must not be good."""
+    from osler.files import open_private
     from osler_contracts.codes import Code
     from osler_contracts.errors import OslerError
 
-    if path is not None and path.exists():
-        raise OslerError(Code.USAGE, f"{path.name} is there already.", "Name a file that is not there yet.")
+    try:
+        with open(path, "x", opener=open_private) as stream:
+            try:
+                text, token = issue()
+                stream.write(text + "\n")
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+    except FileExistsError:
+        raise OslerError(Code.USAGE, f"{path.name} is there already.", "Name a file that is not there yet.") from None
+    return text, token
 
 
 def _require_parts() -> None:

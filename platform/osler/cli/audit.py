@@ -147,7 +147,10 @@ def _told(done: Exported, place: str) -> list[str]:
 
 def _moment(text: str) -> datetime:
     """Return a moment; one without a zone is this machine's."""
-    return datetime.fromisoformat(text).astimezone()
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no moment such as 2026-03-01T08:00") from None
 
 
 def _noted(text: str | None, option: str) -> tuple[int, str] | None:

@@ -77,6 +77,8 @@ def _check(arguments: argparse.Namespace) -> None:
         )
     if arguments.site and (arguments.patch or arguments.set):
         raise OslerError(Code.USAGE, "--patch and --set are for one study.", "Name the study.")
+    if arguments.top < 1:
+        raise OslerError(Code.USAGE, f"--top {arguments.top} is out of range.", "Give 1 or more.")
     if arguments.format == "sr" and arguments.out is None:
         raise OslerError(Code.USAGE, "A structured report is a file.", "Give --out FILE.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from osler.cli.command import CommandResult, add_workspace
 
@@ -47,24 +47,21 @@ def _list(arguments: argparse.Namespace) -> CommandResult:
 
     held = reviews_by_study(Workspace.open(arguments.workspace))
     chosen = {study: one for study, one in held.items() if arguments.state in (None, str(one.state))}
-    readers = {
-        study: sorted({review.reviewer for review in (*one.counted, *one.waiting)}) for study, one in chosen.items()
-    }
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "study": study,
             "state": str(one.state),
             "finding": one.result.concluded if one.result else None,
             "reviews": len(one.counted),
             "waiting": len(one.waiting),
-            "readers": readers[study],
+            "readers": sorted({review.reviewer for review in (*one.counted, *one.waiting)}),
         }
         for study, one in chosen.items()
     ]
     lines = [
-        f"{row['study']}  {row['state']}  {row['finding'] or ''}  by {', '.join(names)}"
+        f"{row['study']}  {row['state']}  {row['finding'] or ''}  by {', '.join(row['readers'])}"
         + (f"  ({row['waiting']} wait for their reader's word)" if row["waiting"] else "")
-        for row, names in zip(rows, readers.values(), strict=True)
+        for row in rows
     ]
     return CommandResult({"studies": rows}, lines or ["Nothing was reviewed yet."])
 

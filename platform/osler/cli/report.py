@@ -90,8 +90,10 @@ def _chosen_studies(reporter: Reporter, arguments: argparse.Namespace) -> list[s
     from osler_contracts.codes import Code
     from osler_contracts.errors import OslerError
 
-    if bool(arguments.studies) == bool(arguments.site) or (arguments.limit is not None and arguments.limit < 1):
+    if bool(arguments.studies) == bool(arguments.site):
         raise OslerError(Code.USAGE, "Studies are given by their UIDs or by --site.", "Give one of the two.")
+    if arguments.limit is not None and (arguments.limit < 1 or not arguments.site):
+        raise OslerError(Code.USAGE, "--limit is of --site, and 1 or more.", "Give 1 or more, or leave it out.")
     if arguments.studies:
         return list(arguments.studies)
     archive = reporter.explainer.archive

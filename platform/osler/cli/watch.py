@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from osler.cli.command import CommandResult, add_workspace, say
 from osler.cli.people import account
+from osler.watch.records import Stage
 
 if TYPE_CHECKING:
     from osler.watch.records import Watched
 
 SUMMARY = "follow a PACS: take new studies in, explain them, and store the reports back"
-STAGES = ("seen", "fetched", "ingested", "explained", "reported", "confirmed", "unreported", "set-aside")
+STAGES = tuple(map(str, Stage))
 MOST = 50
 
 
@@ -110,7 +111,6 @@ def _status(arguments: argparse.Namespace) -> CommandResult:
 
 
 def _list(arguments: argparse.Namespace) -> CommandResult:
-    from osler.watch.records import Stage
     from osler.watch.store import WatchStore
     from osler.workspace import Workspace
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from uuid import uuid4
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from osler.database.models import Fact
+from osler.database.schema import UPGRADE_LOCK
 from osler.database.transactions import transaction
 from osler.database_address import Address, Setting, read_setting, write_setting
+from osler.files import locked
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -37,7 +36,7 @@ def claim(engine: Engine, workspace: Workspace, address: Address) -> None:
         with Session(engine) as session:
             _check(setting, _mark(session))
         return
-    with _one_at_a_time(workspace), transaction(engine, lock=MARK) as session:
+    with locked(workspace.archive / UPGRADE_LOCK), transaction(engine, lock=MARK) as session:
         setting = read_setting(workspace)  # another process may have been faster
         held = _mark(session)
         ours = setting is not None and held == setting.id
@@ -56,13 +55,6 @@ def claim(engine: Engine, workspace: Workspace, address: Address) -> None:
             session.add(Fact(name=MARK, value=mark))
             session.commit()
         write_setting(workspace, Setting(address.text, mark))
-
-
-@contextmanager
-def _one_at_a_time(workspace: Workspace) -> Iterator[None]:
-    with (workspace.archive / ".upgrade.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _mark(session: Session) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -10,6 +9,7 @@ from importlib import import_module
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, insert, inspect, select, text
 
 from osler.database.base import Base
+from osler.files import locked
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -18,6 +18,7 @@ HEAD = "0004"
 # Modules that hold tables. A new one comes with a step in `migrations/versions`, and HEAD names the last of those.
 MODULES = ("osler.database.models", "osler.archive.models", "osler.watch.models")
 VERSIONS = "osler_schema"  # not Alembic's usual name: MLflow uses that one, and may live in the same database
+UPGRADE_LOCK = ".upgrade.lock"  # file beside a SQLite index; it also guards whose database is whose
 LOCK = 7_304_563_120  # advisory lock of whoever makes or changes tables
 _versions = Table(VERSIONS, MetaData(), Column("version_num", String(32), primary_key=True))
 
@@ -36,11 +37,12 @@ def revision_of(connection: Connection) -> str | None:
         OslerError: `database-invalid` where it holds tables of something else.
     """
     found = inspect(connection)
-    if found.has_table(VERSIONS):
+    names = set(found.get_table_names())  # asked once: another process may be making them all at this moment
+    if VERSIONS in names:
         return connection.scalar(select(_versions.c.version_num))
-    if found.has_table("instances"):  # made before migrations were counted
+    if "instances" in names:  # made before migrations were counted
         return "0002" if any(column["name"] == "decoder" for column in found.get_columns("instances")) else "0001"
-    if strangers := sorted(set(found.get_table_names()) & set(tables().tables)):
+    if strangers := sorted(names & set(tables().tables)):
         raise OslerError(
             Code.DATABASE_INVALID,
             f"The database holds a table {strangers[0]} that is not Osler's.",
@@ -100,14 +102,11 @@ def alone(engine: Engine, workspace: Workspace) -> Iterator[Connection]:
     """Open a connection in a transaction that no other process that makes or changes tables is beside."""
     if engine.dialect.name == "postgresql":
         with engine.connect() as connection:
-            connection.execute(
-                text("SET LOCAL lock_timeout = 0")
-            )  # an upgrade may take longer than a writer would wait
+            # An upgrade may take longer than a writer would wait.
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
             yield connection
         return
-    with (workspace.archive / ".upgrade.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        with engine.connect() as connection:
-            connection.execute(text("BEGIN IMMEDIATE"))
-            yield connection
+    with locked(workspace.archive / UPGRADE_LOCK), engine.connect() as connection:
+        connection.execute(text("BEGIN IMMEDIATE"))
+        yield connection

@@ -14,7 +14,7 @@ from osler.audit.log_table import AuditTable
 from osler.database.engine import sqlite_engine
 from osler.database.move import BEGUN
 from osler.database.rows import DifferError, Origin, compare_rows, index_rows, insert_rows
-from osler.database.schema import prepare
+from osler.database.schema import UPGRADE_LOCK, prepare
 from osler.database_address import SETTING
 from osler.feedback.store import FILE
 from osler.feedback.table import lines_of
@@ -75,7 +75,7 @@ def _write_index(folder: Path, origin: Origin) -> None:
         ) from error
     finally:
         engine.dispose()
-    (folder / INDEX).with_name(".upgrade.lock").unlink(missing_ok=True)
+    (folder / INDEX).with_name(UPGRADE_LOCK).unlink(missing_ok=True)
 
 
 def _write_lines(path: Path, lines: Iterator[bytes]) -> None:

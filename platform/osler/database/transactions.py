@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from osler import files
 from osler.database.faults import occupied
-from osler.database_address import address_of
 from osler.workspace import Workspace
 
 
@@ -62,8 +61,3 @@ def only_writer(workspace: Workspace, engine: Engine) -> Iterator[None]:
 def lock_key(name: str) -> int:
     """Return the number by which PostgreSQL knows a lock: 63 bits of the name's hash."""
     return int.from_bytes(hashlib.sha256(f"osler {name}".encode()).digest()[:8], "big") >> 1
-
-
-def in_server(workspace: Workspace) -> bool:
-    """Return whether a workspace keeps its records in a server, and not in its files."""
-    return address_of(workspace) is not None

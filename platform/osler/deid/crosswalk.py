@@ -64,10 +64,10 @@ class Crosswalk:
         self._workspace = workspace
         self._known: set[str] = set()
         self._read = 0
-        self._places: dict[
-            str, list[int]
-        ] = {}  # where the lines of a pseudonym begin: the watch asks of study after study
-        self._last = (0, b"")  # where the last of them begins, and that line: `forget` of another process moves lines
+        # Where the lines of a pseudonym begin, for the watch asks of study after study; where the last of them begins, and
+        # that line, for `forget` of another process moves lines.
+        self._places: dict[str, list[int]] = {}
+        self._last = (0, b"")
 
     def add(self, links: Iterable[Link]) -> int:
         """Append the links that the file does not hold yet, and return how many; they are on disk when this returns.

@@ -94,6 +94,6 @@ def _is_decodable_in_principle(uid: UID) -> bool:
     """Return whether the syntax is one of images: those of video and documents have no decoder at all."""
     try:
         get_decoder(uid)
-    except NotImplementedError:  # as above
+    except NotImplementedError:  # pydicom's word, as above
         return False
     return True

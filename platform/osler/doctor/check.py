@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from osler_contracts.errors import OslerError
 
+SKEW_S = 5.0  # between two clocks of one installation, beyond which the order of what they note is in doubt
+
 
 class State(StrEnum):
     """How a part is: `warn` where Osler works without it."""
@@ -47,3 +49,11 @@ def looked(part: str, look: Callable[[], str]) -> Check:
         return Check(part, State.OK, look())
     except OslerError as error:
         return Check.refused(part, error)
+
+
+def clock_between(other: str, seconds: float) -> Check:
+    """Return how far another clock is ahead of this machine's."""
+    found = f"{other} is {abs(seconds):.1f} s {'ahead' if seconds > 0 else 'behind'}"
+    if abs(seconds) > SKEW_S:
+        return Check("clock", State.FAIL, found, "set both by one time server (NTP)")
+    return Check("clock", State.OK, found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 
 from pydicom.uid import generate_uid
 
-from osler.doctor.check import Check, State, looked
-from osler.doctor.services import SKEW_S, WAIT_S, check_api, check_copies, check_hospital, check_tokens
+from osler.doctor.check import SKEW_S, Check, State, clock_between, looked
+from osler.doctor.services import WAIT_S, check_api, check_copies, check_hospital, check_tokens
 from osler.workspace import MARKER, Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
 if TYPE_CHECKING:
+    from osler.exchange.verify import Check as Look
     from osler.watch.settings import WatchSettings
-
-OWN = 2  # looks at a model that are not at something beside it: its folder, and the audit log
 
 
 def examine_installation(folder: Path, *, api: str | None = None, copies: Path | None = None) -> Iterator[Check]:
@@ -83,14 +82,6 @@ def check_clock(workspace: Workspace) -> Check:
     return clock_between("the database server", (theirs - datetime.now(UTC)).total_seconds())
 
 
-def clock_between(other: str, seconds: float) -> Check:
-    """Return how far another clock is ahead of this machine's."""
-    found = f"{other} is {abs(seconds):.1f} s {'ahead' if seconds > 0 else 'behind'}"
-    if abs(seconds) > SKEW_S:
-        return Check("clock", State.FAIL, found, "set both by one time server (NTP)")
-    return Check("clock", State.OK, found)
-
-
 def check_audit(workspace: Workspace) -> Check:
     """Check the chain of the audit log, and that none of it was written in this clock's future."""
     from osler import audit
@@ -112,20 +103,23 @@ def check_audit(workspace: Workspace) -> Check:
 
 
 def check_models(workspace: Workspace) -> Iterator[Check]:
-    """Check every model, and all that can change what it says: its files, patches, calibrations, concept banks."""
-    from osler.exchange.verify import verify_model
+    """Check every model with its patches and calibrations, and the concept banks, which all of them share."""
+    from osler.exchange.verify import bank_checks, own_checks
     from osler.explain.service import model_names
 
     for name in model_names(workspace):
-        looks = verify_model(workspace, name)
-        refused = [one for one in looks if one.error is not None and not one.what.startswith("feedback/")]
-        for one in refused:
-            assert one.error is not None
-            yield Check.refused(f"model {name}: {one.what}", one.error)
-        if not refused:
-            yield Check(
-                f"model {name}", State.OK, f"as it was written, with {len(looks) - OWN} patches, calibrations and banks"
-            )
+        looks = own_checks(workspace, name)
+        yield from _together(
+            f"model {name}", looks, f"as it was written, with {len(looks) - 1} patches and calibrations"
+        )
+    if looks := bank_checks(workspace):
+        yield from _together("concept banks", looks, f"{len(looks)}, as they were written")
+
+
+def _together(part: str, looks: Sequence[Look], sound: str) -> Iterator[Check]:
+    """Return what is refused of several files, or in one line that nothing is."""
+    refused = [Check.refused(f"{part}: {one.what}", one.error) for one in looks if one.error is not None]
+    yield from refused or [Check(part, State.OK, sound)]
 
 
 def check_people(workspace: Workspace) -> Check:

@@ -13,11 +13,10 @@ from typing import Any
 
 import httpx
 
-from osler.doctor.check import Check, State
+from osler.doctor.check import SKEW_S, Check, State, clock_between
 from osler.workspace import Workspace
 from osler_contracts.errors import OslerError
 
-SKEW_S = 5.0  # between two clocks of one installation, beyond which the order of what they note is in doubt
 WAIT_S, TRACKER_WAIT_S = 5.0, 20.0  # for a service to answer; MLflow's first answer after its start takes longer
 SOON = timedelta(days=14)  # what ends within it is told while there is time to renew it
 OLD = timedelta(days=7)  # an older copy is told
@@ -169,8 +168,6 @@ def _asked(
     wait_s: float = WAIT_S,
 ) -> Iterator[Check]:
     """Ask an address, look at what it answers, and compare clocks; then its certificate."""
-    from osler.doctor.installation import clock_between
-
     try:
         with httpx.Client(timeout=wait_s) as client:
             answer = client.get(address)
@@ -183,7 +180,7 @@ def _asked(
     if date := answer.headers.get("Date"):  # in whole seconds (RFC 9110, 6.6.1)
         seconds = (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
         if abs(seconds) > SKEW_S:
-            yield clock_between(f"the {part.removeprefix('the ')}", seconds)
+            yield clock_between(f"the {part}", seconds)
     yield from check_certificate(address)
 
 

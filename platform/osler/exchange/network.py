@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from osler.archive.images import sees_grey
 from osler.bottleneck.artefact import find_encoder, load_bottleneck
 from osler.bottleneck.encoders.catalogue import open_encoder
 from osler.dicom.pixels import read_image
@@ -98,11 +97,6 @@ class ReadDicomd:
             values = values.mean(axis=2)
         values = np.asarray(values, np.float32)
         return values[None] if values.ndim == 2 else np.ascontiguousarray(values.transpose(2, 0, 1))
-
-
-def is_grey(network: BottleneckNetwork) -> bool:
-    """Return whether a network was fitted on grey images."""
-    return sees_grey(network.pipeline.notes)
 
 
 class LogitTable:

@@ -31,8 +31,20 @@ def verify_model(workspace: Workspace, name: str) -> list[Check]:
     """Check a model, everything in the workspace that can change what it says, and the log of who changed what.
 
     Returns:
-        One check a file or part, in a fixed order. A patch or calibration that cannot be read is listed whatever its model: it
-        may be this one's.
+        One check a file or part, in a fixed order.
+
+    Raises:
+        OslerError: As `own_checks`.
+    """
+    log = _check(f"feedback/{audit.LOG}", lambda: _log(workspace))
+    return [*own_checks(workspace, name), *bank_checks(workspace), log]
+
+
+def own_checks(workspace: Workspace, name: str) -> list[Check]:
+    """Check a model's folder, and what was fitted to it at sites.
+
+    Returns:
+        The folder first. A patch or calibration that cannot be read is listed whatever its model: it may be this one's.
 
     Raises:
         OslerError: `model-invalid` where there is no such model; `usage` for a name that none can have.
@@ -51,10 +63,13 @@ def verify_model(workspace: Workspace, name: str) -> list[Check]:
         digest = ""
     checks += _files(workspace.patches, digest, SitePatch.load)
     checks += _files(workspace.calibrations, digest, SiteCalibration.load)
-    for path in sorted(workspace.knowledge.glob("*.json")):
-        checks.append(_check(f"knowledge/{path.name}", partial(ConceptBank.load, path)))
-    checks.append(_check(f"feedback/{audit.LOG}", lambda: _log(workspace)))
     return checks
+
+
+def bank_checks(workspace: Workspace) -> list[Check]:
+    """Check the concept banks of a workspace."""
+    paths = sorted(workspace.knowledge.glob("*.json"))
+    return [_check(f"knowledge/{path.name}", partial(ConceptBank.load, path)) for path in paths]
 
 
 def _check(what: str, look: Callable[[], object]) -> Check:

@@ -43,7 +43,7 @@ class Batch:
     Attributes:
         site: The site.
         written: Studies explained now.
-        kept: Studies that an earlier run had explained under the same model, patch, calibration and reviews.
+        kept: Studies that an earlier run had explained under the same model, patch and calibration.
         refused: Code by study that could not be explained.
         findings: How many studies got each finding.
         abstained: How many have no single finding by the site's calibration.

@@ -1,10 +1,13 @@
-"""How well a model recognises each concept at a site: against readers, tables and reports of that site."""
+"""How well a model recognises each concept at a site: against tables and reports of that site.
+
+What readers answer beside the model's own answer is no measure of it (`osler.feedback.labels`), and does not count here.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -20,21 +23,11 @@ from osler.files import write_atomically
 from osler_knowledge.bank import ConceptBank
 
 PREFIX = "concept_"  # of a label of the archive that holds a concept: `concept_` and its identifier, or this alone
-WHOLE = 5  # answers: a first screen
 _SAID = {"0": 0.0, "1": 1.0}
 
-Answers = Mapping[str, Mapping[str, bool]]
 
-
-def known_concepts(studies: Sequence[StudyRecord], bank: ConceptBank, answers: Answers | None = None) -> Array:
-    """Return what is known of each concept (n, C) in {0, 1, NaN}: by a reader, else by a table, else by the report.
-
-    Args:
-        studies: The studies.
-        bank: The concepts.
-        answers: By study and concept, what readers answered. Where nothing else is known of a concept they count only from
-            `WHOLE` answers on: readers who answer only where they disagree would make any model look wrong.
-    """
+def known_concepts(studies: Sequence[StudyRecord], bank: ConceptBank) -> Array:
+    """Return what is known of each concept (n, C) in {0, 1, NaN}: by a table, else by the report."""
     truth = np.full((len(studies), len(bank.ids)), np.nan)
     for row, study in enumerate(studies):
         for c, one in enumerate(bank.ids):
@@ -45,11 +38,6 @@ def known_concepts(studies: Sequence[StudyRecord], bank: ConceptBank, answers: A
     if told:
         said = _reported([studies[row].report or "" for row in told], bank)
         truth[told] = np.where(np.isnan(truth[told]), said, truth[told])
-    for row, study in enumerate(studies):
-        own = (answers or {}).get(study.uid, {})
-        for c, one in enumerate(bank.ids):
-            if one in own and (len(own) >= WHOLE or not np.isnan(truth[row, c])):
-                truth[row, c] = float(own[one])
     return truth
 
 
@@ -62,7 +50,7 @@ def _reported(reports: list[str], bank: ConceptBank) -> Array:
 
 
 def measure_grounding(
-    profiles: Profiles, bank: ConceptBank, site: str, answers: Answers | None = None, *, cache: Path | None = None
+    profiles: Profiles, bank: ConceptBank, site: str, *, cache: Path | None = None
 ) -> dict[str, Measured]:
     """Return the AUROC of each concept at a site; a concept that too few studies are known of is not a key.
 
@@ -70,14 +58,13 @@ def measure_grounding(
         profiles: The site's studies with concept values as scored.
         bank: The concepts.
         site: The site's name.
-        answers: As in `known_concepts`.
         cache: Folder to keep the figures in until anything that they depend on changes.
     """
-    path = None if cache is None else cache / "explain" / f"grounding-{_key(profiles, bank, site, answers)}.json"
+    path = None if cache is None else cache / "explain" / f"grounding-{_key(profiles, bank, site)}.json"
     held = _stored(path)
     if held is not None:
         return held
-    truth, where = known_concepts(profiles.studies, bank, answers), f"studies of {site}"
+    truth, where = known_concepts(profiles.studies, bank), f"studies of {site}"
     found = {
         one: measured
         for c, one in enumerate(bank.ids)
@@ -90,11 +77,10 @@ def measure_grounding(
     return found
 
 
-def _key(profiles: Profiles, bank: ConceptBank, site: str, answers: Answers | None) -> str:
+def _key(profiles: Profiles, bank: ConceptBank, site: str) -> str:
     hashed = hashlib.sha256(np.ascontiguousarray(profiles.values).tobytes())
     for study in profiles.studies:
-        own = dict((answers or {}).get(study.uid, {}))
-        hashed.update(json.dumps([study.uid, dict(study.labels), study.report, own], sort_keys=True).encode())
+        hashed.update(json.dumps([study.uid, dict(study.labels), study.report], sort_keys=True).encode())
     hashed.update(json.dumps([bank.digest, site]).encode())
     return hashed.hexdigest()
 

@@ -100,8 +100,8 @@ def figure(one: Measured | None) -> str:
 
 def _heading(one: Explanation) -> Iterator[str]:
     yield f"<h1>{escape(spoken(one.finding.id))} <span class='soft'>{escape(certainty(one.finding))}</span></h1>"
-    where = "" if one.site is None else f" · {escape(spoken(one.site))}"
-    yield f'<p class="soft">Study {escape(one.study)}{where}</p>'
+    where = "" if one.site is None else f" · {spoken(one.site)}"
+    yield _soft(f"Study {one.study}{where}")
     raw = f"Before calibration {percent(one.finding.raw_probability)}."
     point = one.finding.operating_point
     called = "" if point is None else f" It is called from {percent(point)} on: {one.finding.decision}."
@@ -113,9 +113,9 @@ def _heading(one: Explanation) -> Iterator[str]:
         yield f"<p>Possible by this hospital's calibration: <b>{escape(classes)}</b>. "
         yield f'<span class="soft">{escape(one.prediction_set.sentence)}</span></p>'
     elif one.corrections:
-        yield "<p class='soft'>Which findings are possible was measured without a reader's corrections.</p>"
+        yield _soft("Which findings are possible was measured without a reader's corrections.")
     else:
-        yield "<p class='soft'>Which findings are possible was not measured at this hospital.</p>"
+        yield _soft("Which findings are possible was not measured at this hospital.")
     if one.abstains:
         yield f"<p><b>{escape(one.abstains_because)}</b></p>"
     if one.finding_uncorrected is not None:
@@ -190,28 +190,28 @@ def _known(reading: ConceptReading, one: Explanation) -> str:
     conflict = '<br><span class="tag">against the text</span>' if reading.conflict else ""
     cited = reading.citation
     passage = (
-        f"<details><summary>Passage</summary><p class='soft'>{escape(cited.heading)}</p>"
+        f"<details><summary>Passage</summary>{_soft(cited.heading)}"
         f"<blockquote>{escape(cited.passage)}</blockquote><p class='soft'>{escape(cited.title)}"
         f"{''.join('; ' + escape(one) for one in cited.references)}</p></details>"
     )
     return f'<span class="soft">{"<br>".join(map(escape, rows))}</span>{conflict}{passage}'
 
 
+def _soft(text: str) -> str:
+    return f'<p class="soft">{escape(text)}</p>'
+
+
 def _changing(one: Explanation) -> Iterator[str]:
     change = one.would_change
     if change is None:
         return
-    yield "<h2>What would change the model</h2>"
-    yield f"<p>{escape(change.sentence)}</p>"
-    if change.changes:
-        yield "<ul>"
-        for held in change.changes:
-            yield (
-                f"<li>{escape(spoken(held.name))}: now above {held.percentile:.0%} of the source's studies, "
-                f"then above {held.percentile_needed:.0%}</li>"
-            )
-        yield "</ul>"
-    yield f'<p class="soft">{escape(change.notice)}</p>'
+    items = "".join(
+        f"<li>{escape(spoken(held.name))}: now above {held.percentile:.0%} of the source's studies, "
+        f"then above {held.percentile_needed:.0%}</li>"
+        for held in change.changes
+    )
+    yield f"<h2>What would change the model</h2><p>{escape(change.sentence)}</p>{items and f'<ul>{items}</ul>'}"
+    yield _soft(change.notice)
 
 
 def _patch(one: Explanation) -> Iterator[str]:
@@ -220,8 +220,7 @@ def _patch(one: Explanation) -> Iterator[str]:
         return
     yield "<h2>Adjusted to this hospital</h2>"
     yield f"<p>{escape(patch.reason)}</p>"
-    for edit in patch.edits:
-        yield f"<p class='soft'>{escape(edit)}</p>"
+    yield from map(_soft, patch.edits)
     yield (
         f"<p>Without it: <b>{escape(spoken(patch.finding_without.id))}</b>; the lead of "
         f"{escape(spoken(one.finding.id).lower())} is {patch.margin_with:+.2f} with it and "
@@ -234,7 +233,7 @@ def _similar(one: Explanation) -> Iterator[str]:
         return
     yield "<h2>Archived studies with similar signs</h2>"
     if one.similar_among is not None:
-        yield f'<p class="soft">{escape(one.similar_among.sentence)}</p>'
+        yield _soft(one.similar_among.sentence)
     yield "<table><tr><th>Study</th><th>Hospital</th><th>Model says</th><th>Known as</th><th>Review</th></tr>"
     for held in one.similar:
         cells = (

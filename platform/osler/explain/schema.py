@@ -6,7 +6,7 @@ import json
 from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from osler.explain.explanation import SCHEMA, Explanation
 from osler_contracts.codes import Code
@@ -44,7 +44,7 @@ def read_explanation(text: str) -> Explanation:
         if record.pop("schema") != SCHEMA:
             raise ValueError("another schema")
         return _adapter().validate_json(json.dumps(record))
-    except (ValidationError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise OslerError(
             Code.USAGE,
             f"The text is no explanation of schema {SCHEMA} ({type(error).__name__}).",

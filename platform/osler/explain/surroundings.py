@@ -19,8 +19,7 @@ from osler.explain.grounding import measure_grounding
 from osler.explain.profiles import Profiles, read_profiles
 from osler.explain.typicality import Typical
 from osler.explain.validation import Validation, load_validation
-from osler.feedback import reviews_by_study
-from osler.feedback.labels import labels
+from osler.feedback import reviews_by_study, reviews_stamp
 
 if TYPE_CHECKING:
     from osler.explain.service import StudyExplainer
@@ -97,7 +96,7 @@ class Surroundings:
             archived=tuple(found for site in self._archived() if (found := self.profiles(site)) is not None),
             others=self._patients().total() - self._patients()[study.patient],
             patient=study.patient,
-            reviews={uid: one.state.value for uid, one in reviews_by_study(self.explainer.workspace).items()},
+            reviews=self._reviews(),
             warnings=self._warnings(study, patch),
         )
 
@@ -112,15 +111,20 @@ class Surroundings:
             "patients", lambda: Counter(one.patient for found in archived.values() for one in found), archived
         )
 
+    def _reviews(self) -> dict[str, str]:
+        """Return where each study stands that readers have looked at; grouped once for each state of the reviews."""
+        workspace = self.explainer.workspace
+        return self._once(
+            "reviews",
+            lambda: {uid: one.state.value for uid, one in reviews_by_study(workspace).items()},
+            reviews_stamp(workspace),
+        )
+
     def _by_site(self) -> dict[str, list[StudyRecord]]:
         found: dict[str, list[StudyRecord]] = {}
         for study in self.explainer.archive.studies():
             found.setdefault(study.site, []).append(study)
         return found
-
-    def _answers(self) -> dict[str, dict[str, bool]]:
-        """Return what readers said of concepts, by study."""
-        return {uid: label.concepts for uid, label in labels(self.explainer.workspace).items() if label.concepts}
 
     def _warnings(self, study: StudyRecord, patch: SitePatch | None) -> tuple[ExplanationWarning, ...]:
         held = self.explainer

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from osler.feedback.review import SETTING, Answer
 from osler.files import write_atomically
@@ -54,12 +55,8 @@ class Draft:
 
 def read_drafts(workspace: Workspace, person: str) -> dict[str, Draft]:
     """Return a person's drafts by study; what cannot be read is passed over."""
-    try:
-        held = json.loads(_path(workspace, person).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
     drafts = {}
-    for study, one in held.items() if isinstance(held, dict) else ():
+    for study, one in _held(_path(workspace, person)).items():
         with suppress(ValueError, TypeError, KeyError, AttributeError):
             answers = {str(concept): Answer(answer) for concept, answer in one["answers"].items()}
             begun = one.get("based_on")
@@ -83,13 +80,22 @@ def forget_drafts(workspace: Workspace, studies: Iterable[str]) -> int:
     """Drop everybody's drafts on studies that are taken out; returns how many there were."""
     gone, count = set(studies), 0
     for path in sorted((workspace.feedback / FOLDER).glob("*.json")):
-        with _alone(path), suppress(OSError, ValueError):
-            held = json.loads(path.read_text(encoding="utf-8"))
+        with _alone(path):
+            held = _held(path)
             kept = {uid: one for uid, one in held.items() if uid not in gone}
             if len(kept) < len(held):
                 count += len(held) - len(kept)
                 write_atomically(path, json.dumps(kept, sort_keys=True).encode())
     return count
+
+
+def _held(path: Path) -> dict[str, Any]:
+    """Return what a file of drafts holds by study; nothing where it cannot be read."""
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return held if isinstance(held, dict) else {}
 
 
 def _path(workspace: Workspace, person: str) -> Path:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from osler.yaml_settings import parse_settings, read_settings
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
@@ -125,22 +126,16 @@ def read_protocol(path: Path) -> Protocol:
     """
     if not path.is_file():
         raise OslerError(Code.SOURCE_MISSING, f"There is no protocol {path}.", "Check the path.")
-    if path.stat().st_size > LARGEST:
-        raise refusal(f"{path.name} is too large for a protocol", "Give the YAML file of one study.")
-    return parse_protocol(path.read_bytes(), path.name)
+    return read_settings(path, Protocol, partial(_invalid, path.name), largest=LARGEST)
 
 
 def parse_protocol(content: bytes, name: str) -> Protocol:
     """Read a protocol from its text; see `read_protocol`."""
-    try:
-        return Protocol.model_validate(yaml.safe_load(content.decode()))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise refusal(f"{name} is not YAML", "Look at docs/reader-study.md for an example.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(one) for one in first["loc"]) or "the protocol"
-        what = str(first["msg"]).removeprefix("Value error, ")
-        raise refusal(f"{name}: {place}: {what}", "Correct it; docs/reader-study.md names every setting.") from error
+    return parse_settings(content, Protocol, partial(_invalid, name))
+
+
+def _invalid(name: str, what: str) -> OslerError:
+    return refusal(f"the protocol {name}: {what}", "Correct it; docs/reader-study.md names every setting.")
 
 
 def refusal(message: str, mend: str) -> OslerError:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from highdicom.sc import SCImage
+from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset
@@ -98,9 +99,6 @@ def _source(image: Dataset) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID = image.SOPClassUID
     item.ReferencedSOPInstanceUID = image.SOPInstanceUID
-    purpose = Dataset()
-    known = codes.DCM.SourceImageForImageProcessingOperation
-    purpose.CodeValue, purpose.CodingSchemeDesignator = known.value, known.scheme_designator
-    purpose.CodeMeaning = known.meaning
-    item.PurposeOfReferenceCodeSequence = [purpose]
+    purpose = codes.DCM.SourceImageForImageProcessingOperation
+    item.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(purpose)]
     return item

@@ -123,11 +123,13 @@ class Reporter:
         study = self.explainer.archive.study(study_uid)
         self.image(study)
         signed = self._signed(study)
-        corrections = signed.corrections if signed else {}
-        explanation = self.explainer.explain(study_uid, corrections=corrections or None)
+        notes: tuple[str, ...] = ()
         if signed is not None and not signed.holds:
-            return self._content(self.explainer.explain(study_uid), study, None, (signed.why_not,))
-        return self._content(explanation, study, signed)
+            # What its reader set is left out with it: another model may know other concepts.
+            notes = (signed.why_not,)
+            signed = None
+        explanation = self.explainer.explain(study, corrections=signed.corrections if signed else None)
+        return self._content(explanation, study, signed, notes)
 
     def build(
         self, content: ReportContent, format: str, identity: Identity, issue: Issue, *, chained: bool = True

@@ -6,12 +6,12 @@ import re
 import uuid
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from osler.files import write_atomically
 from osler.report.content import MOST_CONCEPTS
 from osler.workspace import Workspace
+from osler.yaml_settings import read_settings
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError, from_os_error
 
@@ -54,7 +54,7 @@ class ReportSettings(BaseModel):
     @field_validator("device_uid")
     @classmethod
     def _uid(cls, value: str | None) -> str | None:
-        if value is not None and (len(value) > 64 or not re.fullmatch(r"[0-2](\.(0|[1-9][0-9]*))+", value)):
+        if value is not None and not _is_uid(value):
             raise ValueError("is no UID")
         return value
 
@@ -68,30 +68,35 @@ def load_settings(workspace: Workspace) -> ReportSettings:
     path = workspace.root / FILE
     if not path.is_file():
         return ReportSettings()
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise _invalid("it is too large")
-        return ReportSettings.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise _invalid(f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise _invalid("it is not YAML") from None
-    except OSError as error:
-        raise from_os_error(error) from None
+    return read_settings(path, ReportSettings, _invalid, largest=_LARGEST)
 
 
 def device_uid(workspace: Workspace, settings: ReportSettings) -> str:
-    """Return the UID of this installation, made once and kept in the workspace."""
+    """Return the UID of this installation, made once and kept in the workspace.
+
+    Raises:
+        OslerError: `workspace-invalid` where what was kept is no UID: another one would give every report another name.
+    """
     if settings.device_uid is not None:
         return settings.device_uid
     path = workspace.reports / DEVICE
     try:
         if not path.is_file():
             write_atomically(path, f"2.25.{uuid.uuid4().int}\n".encode())
-        return path.read_text(encoding="ascii").strip()
+        kept = path.read_text(encoding="ascii", errors="replace").strip()
     except OSError as error:
         raise from_os_error(error) from None
+    if not _is_uid(kept):
+        raise OslerError(
+            Code.WORKSPACE_INVALID,
+            f"{path.parent.name}/{DEVICE} holds no UID of this installation.",
+            f"Restore it from a copy, or name the UID as `device_uid:` in {FILE}.",
+        )
+    return kept
+
+
+def _is_uid(text: str) -> bool:
+    return len(text) <= 64 and re.fullmatch(r"[0-2](\.(0|[1-9][0-9]*))+", text) is not None
 
 
 def _invalid(what: str) -> OslerError:

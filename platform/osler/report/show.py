@@ -9,9 +9,9 @@ from typing import Any
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import Comprehensive3DSRStorage
 
+from osler.dicom.refusals import from_header_error, refusing
 from osler.report.codes import SCHEME
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -90,22 +90,21 @@ def read_report(path: Path) -> Shown:
     """Read an SR that Osler made.
 
     Raises:
-        OslerError: `source-missing`, `not-dicom`, `wrong-sop-class` for what is no report of Osler's.
+        OslerError: `source-missing`, `not-dicom`; `wrong-sop-class` for what is no report of Osler's; `truncated`,
+            `header-invalid` for a damaged one.
     """
-    try:
+    if not path.is_file():
+        raise OslerError(Code.SOURCE_MISSING, f"There is no file {path}.", "Check the path given.")
+    with refusing(from_header_error):
         dataset = dcmread(path)
-    except (FileNotFoundError, IsADirectoryError):
-        raise OslerError(Code.SOURCE_MISSING, f"There is no file {path}.", "Check the path given.") from None
-    except InvalidDicomError:
-        raise OslerError(Code.NOT_DICOM, "The file is not DICOM.", "Name an SR of `osler report make`.") from None
-    schemes = {
-        str(one.get("CodingSchemeDesignator")) for one in dataset.get("CodingSchemeIdentificationSequence") or ()
-    }
-    if dataset.get("SOPClassUID") != Comprehensive3DSRStorage or SCHEME not in schemes:
-        raise OslerError(
-            Code.WRONG_SOP_CLASS, "The file is not a report that Osler made.", "Name an SR of `osler report make`."
-        )
-    return shown(dataset)
+        schemes = {
+            str(one.get("CodingSchemeDesignator")) for one in dataset.get("CodingSchemeIdentificationSequence") or ()
+        }
+        if dataset.get("SOPClassUID") != Comprehensive3DSRStorage or SCHEME not in schemes:
+            raise OslerError(
+                Code.WRONG_SOP_CLASS, "The file is not a report that Osler made.", "Name an SR of `osler report make`."
+            )
+        return shown(dataset)
 
 
 def shown(dataset: Dataset) -> Shown:

@@ -65,8 +65,10 @@ class DicomwebSource(StudySource):
         options = self._options
         login = find_login(self._address, options.login_file)
         self._client = WebClient(self._address, login, options.ca, options.patience)
-        rows = _paged(lambda offset: self._client.studies(options.query, options.page, offset), STUDY)
-        self._studies = {_value(row, STUDY): _count(row) for row in sorted(rows, key=lambda row: _value(row, STUDY))}
+        rows = paged(lambda offset: self._client.studies(options.query, options.page, offset), STUDY)
+        self._studies = {
+            value_of(row, STUDY): count_of(row) for row in sorted(rows, key=lambda row: value_of(row, STUDY))
+        }
         if not self._studies:
             raise OslerError(
                 Code.EMPTY_SOURCE,
@@ -84,11 +86,11 @@ class DicomwebSource(StudySource):
     def __exit__(self, *_: object) -> None:
         self._journal.__exit__()
         self._spool.__exit__()
-        self._client._session.close()
+        self._client.close()
 
     def _list(self, study: str) -> list[Listed]:
-        rows = _paged(lambda offset: self._client.instances(study, self._options.page, offset), INSTANCE)
-        return sorted(Listed(study, _value(row, SERIES), _value(row, INSTANCE)) for row in rows)
+        rows = paged(lambda offset: self._client.instances(study, self._options.page, offset), INSTANCE)
+        return sorted(Listed(study, value_of(row, SERIES), value_of(row, INSTANCE)) for row in rows)
 
     def _fetch_study(self, wanted: Sequence[Listed]) -> Iterator[Arrival]:
         for item in wanted:
@@ -109,25 +111,27 @@ class DicomwebSource(StudySource):
         return last
 
 
-def _paged(page: Callable[[int], list[Row]], tag: str) -> list[Row]:
+def paged(page: Callable[[int], list[Row]], tag: str) -> list[Row]:
     """Ask for page after page until one brings nothing new, which ends it on servers that ignore the offset too."""
     found: dict[str, Row] = {}
     offset = 0
     while True:
         rows = page(offset)
-        fresh = {_value(row, tag): row for row in rows if _value(row, tag) not in found}
+        fresh = {value_of(row, tag): row for row in rows if value_of(row, tag) not in found}
         if not fresh:
             return list(found.values())
         found |= fresh
         offset += len(rows)
 
 
-def _value(row: Row, tag: str) -> str:
+def value_of(row: Row, tag: str) -> str:
+    """Return the first value of an attribute, empty where there is none."""
     values = _values(row, tag)
     return str(values[0]) if values else ""
 
 
-def _count(row: Row) -> int | None:
+def count_of(row: Row) -> int | None:
+    """Return how many instances a study has, None where the server does not say."""
     values = _values(row, COUNT)
     try:
         return int(values[0]) if values else None

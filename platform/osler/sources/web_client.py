@@ -99,7 +99,7 @@ class WebClient(DICOMwebClient):
                 lambda: self.search_for_studies(limit=limit, offset=offset, fields=fields, search_filters=dict(query))
             )
         except OslerError as error:
-            if error.code is Code.SOURCE_REFUSED and not self._is_dicomweb():
+            if error.code is Code.SOURCE_REFUSED and not self.is_dicomweb():
                 raise _not_dicomweb() from None
             raise
 
@@ -135,7 +135,7 @@ class WebClient(DICOMwebClient):
         try:
             rows = self._rows(lambda: self.search_for_instances(study, limit=MOST_SAME, search_filters=wanted))
         except OslerError as error:
-            if error.code is Code.NOT_DICOMWEB and self._is_dicomweb():
+            if error.code is Code.NOT_DICOMWEB and self.is_dicomweb():
                 return False  # some servers answer "not found" for a study that they do not have
             raise
         return any(instance in row.get("00080018", {}).get("Value", ()) for row in rows)
@@ -167,7 +167,11 @@ class WebClient(DICOMwebClient):
 
         return self._tried(once)
 
-    def _is_dicomweb(self) -> bool:
+    def close(self) -> None:
+        """Hang up."""
+        self._session.close()
+
+    def is_dicomweb(self) -> bool:
         """Return whether the plainest of queries is understood; Orthanc's own interface refuses that one too."""
         try:
             self._rows(lambda: self.search_for_studies(limit=1))

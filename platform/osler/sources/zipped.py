@@ -51,14 +51,14 @@ class ZipSource:
             )
             self._spool.__enter__()
         except BaseException:
-            self._zip.__exit__()
+            self._zip.close()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self._spool.__exit__()
         if self._zip is not None:
-            self._zip.__exit__()
+            self._zip.close()
             self._zip = None
 
     def __iter__(self) -> Iterator[Arrival]:

@@ -10,7 +10,7 @@ from typing import IO
 from osler.dicom.refusals import refusal
 from osler.files import move_synced
 from osler.ingest.source import Arrival
-from osler.sources.dicomweb import INSTANCE, PAGE, SERIES, _paged, _value
+from osler.sources.dicomweb import INSTANCE, PAGE, SERIES, paged, value_of
 from osler.sources.inbox import streaming_into
 from osler.sources.login import find_login
 from osler.sources.pacs import PacsSource
@@ -19,12 +19,6 @@ from osler.sources.studies import Listed
 from osler.sources.web_client import Patience, WebClient
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError, from_os_error
-
-
-class _Client(WebClient):
-    def answers(self) -> bool:
-        """Return whether the server understands the plainest of queries."""
-        return self._is_dicomweb()
 
 
 class WebFetcher:
@@ -38,17 +32,17 @@ class WebFetcher:
     """
 
     def __init__(self, address: str, login_file: Path | None, ca: Path | None, patience: Patience) -> None:
-        self._client = _Client(address.rstrip("/"), find_login(address, login_file), ca, patience)
+        self._client = WebClient(address.rstrip("/"), find_login(address, login_file), ca, patience)
 
     def instances(self, study: str) -> list[Listed]:
         """List by QIDO-RS; see `Fetcher`."""
         try:
-            rows = _paged(lambda offset: self._client.instances(study, PAGE, offset), INSTANCE)
+            rows = paged(lambda offset: self._client.instances(study, PAGE, offset), INSTANCE)
         except OslerError as error:
             if self._is_gone(error):
                 return []
             raise
-        return sorted(Listed(study, _value(row, SERIES), _value(row, INSTANCE)) for row in rows)
+        return sorted(Listed(study, value_of(row, SERIES), value_of(row, INSTANCE)) for row in rows)
 
     def fetch(self, wanted: Sequence[Listed], folder: Path) -> list[Path]:
         """Fetch by WADO-RS, one instance after the other; see `Fetcher`."""
@@ -83,7 +77,7 @@ class WebFetcher:
 
     def _is_gone(self, error: OslerError) -> bool:
         """Whether "not found" is about a study that was deleted, and not about a server that is none."""
-        return error.code is Code.NOT_DICOMWEB and self._client.answers()
+        return error.code is Code.NOT_DICOMWEB and self._client.is_dicomweb()
 
 
 def _put(stream: IO[bytes], chunk: bytes) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from osler.sources.address import Kind, parse_address
 from osler.workspace import Workspace
+from osler.yaml_settings import read_settings
 from osler_contracts.codes import Code
-from osler_contracts.errors import OslerError, from_os_error
+from osler_contracts.errors import OslerError
 
 FILE = "watch.yaml"
 _LARGEST = 1 << 16
@@ -190,19 +190,9 @@ def load_watch(workspace: Workspace, path: Path | None = None) -> WatchSettings:
         OslerError: `usage` where there is none, or where it says what nobody understands.
     """
     path = path or workspace.root / FILE
-    try:
-        if not path.is_file():
-            raise _invalid(f"there is no file {path}")
-        if path.stat().st_size > _LARGEST:
-            raise _invalid("it is too large")
-        return WatchSettings.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise _invalid(f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise _invalid("it is not YAML") from None
-    except OSError as error:
-        raise from_os_error(error) from None
+    if not path.is_file():
+        raise _invalid(f"there is no file {path}")
+    return read_settings(path, WatchSettings, _invalid, largest=_LARGEST)
 
 
 def _invalid(what: str) -> OslerError:

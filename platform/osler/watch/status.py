@@ -59,8 +59,8 @@ class Beat:
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return False
-        except PermissionError:
-            return True
+        except PermissionError:  # it is there, and somebody else's
+            pass
         return True
 
 

@@ -17,6 +17,11 @@ from osler_contracts.errors import from_os_error
 MANIFEST = "manifest.json"
 
 
+def room_of(workspace: Workspace) -> Path:
+    """Return the folder of fetched studies, a folder each by pseudonym; it need not be there."""
+    return workspace.root / FOLDER / "watch"
+
+
 class WaitingRoom:
     """The folder of fetched studies, a folder each, named by pseudonym.
 
@@ -25,7 +30,7 @@ class WaitingRoom:
     """
 
     def __init__(self, workspace: Workspace) -> None:
-        self._folder = workspace.root / FOLDER / "watch"
+        self._folder = room_of(workspace)
         for folder in (self._folder.parent, self._folder):
             folder.mkdir(mode=0o700, exist_ok=True)
 

@@ -104,7 +104,8 @@ def unfold(workspace: Workspace, one: Tracked) -> Path:
         result = run_artifacts(workspace, one.kind, run) / RESULT
         if result.is_file():
             (folder / "cells" / cell).mkdir(parents=True, exist_ok=True)
-            write_json(folder / "cells" / cell / RESULT, _home_first(read_json(result)))
+            record = read_json(result)
+            write_json(folder / "cells" / cell / RESULT, _home_first(record) if one.kind == SHIFT else record)
     folder.mkdir(parents=True, exist_ok=True)
     for name in KEPT:
         shutil.copyfile(parent / name, folder / name)
@@ -115,7 +116,7 @@ def unfold(workspace: Workspace, one: Tracked) -> Path:
 
 
 def _home_first(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a cell's record with its source before other sites: the tracker sorts names, and readers go by that order."""
+    """Return a shift cell's record with its source before other sites: the tracker sorts names, and readers go by that order."""
     home = record["cell"]["source"]
     for key in ("scores", "concepts"):
         if home in record.get(key, {}):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 
-from osler.sources.dicomweb import PAGE, STUDY, _count, _paged, _value
+from osler.sources.dicomweb import INSTANCE, PAGE, STUDY, count_of, paged, value_of
 from osler.sources.login import find_login
 from osler.sources.web_client import Patience, WebClient
 from osler.watch.feeds.base import Batch, Change
@@ -45,21 +45,21 @@ class DicomwebFeed:
     def changes(self, since: str, most: int) -> Batch:
         """Return every study of the window with its mark; see `Feed.changes`. The cursor is not needed."""
         query = {**window(self._today(), self._days), **self._query}
-        rows = _paged(lambda offset: self._client.studies(query, PAGE, offset), STUDY)
-        found = [Change(_value(row, STUDY), self._mark(row)) for row in rows]
+        rows = paged(lambda offset: self._client.studies(query, PAGE, offset), STUDY)
+        found = [Change(value_of(row, STUDY), self._mark(row)) for row in rows]
         return Batch(tuple(found), since)
 
     def close(self) -> None:
         """Close the connection."""
-        self._client._session.close()
+        self._client.close()
 
     def _mark(self, row: Mapping[str, object]) -> str:
-        count = _count(row)
+        count = count_of(row)
         if count is not None:
             return str(count)
         # A server that does not count must be asked for the instances, or late ones would be missed.
-        study = _value(row, STUDY)
-        return str(len(_paged(lambda offset: self._client.instances(study, PAGE, offset), "00080018")))
+        study = value_of(row, STUDY)
+        return str(len(paged(lambda offset: self._client.instances(study, PAGE, offset), INSTANCE)))
 
 
 def window(today: date, days: int) -> dict[str, str]:

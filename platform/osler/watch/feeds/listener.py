@@ -20,7 +20,7 @@ from pynetdicom.events import Event
 
 from osler.dicom.refusals import attempt
 from osler.sources.dimse import Tls, serve
-from osler.sources.inbox import NO_RESOURCES, keep, streaming_into
+from osler.sources.inbox import NO_RESOURCES, SUCCESS, keep, streaming_into
 from osler.sources.spool import Spool
 from osler.sources.studies import SAFE_UID, Listed
 from osler.sources.web_client import Patience
@@ -132,13 +132,16 @@ class ListenerFeed:
         if item is None or self._waiting >= self._options.most or free < self._options.least_free:
             received.unlink(missing_ok=True)
             return NOT_UNDERSTOOD if item is None else NO_RESOURCES
-        folder = self._folder(item.study)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        (folder / SENDER).write_text(str(event.assoc.requestor.ae_title).strip(), encoding="ascii", errors="replace")
-        self._waiting += 1
-        return keep(
-            event, lambda uid: folder / f"{time.time_ns():020d}-{hashlib.sha256(uid.encode()).hexdigest()[:16]}.dcm"
-        )
+        folder, sender = self._folder(item.study), str(event.assoc.requestor.ae_title).strip()
+
+        def place(uid: str) -> Path:  # a disk that fails here is answered as one that fails later
+            folder.mkdir(mode=0o700, exist_ok=True)
+            (folder / SENDER).write_text(sender, encoding="ascii", errors="replace")
+            return folder / f"{time.time_ns():020d}-{hashlib.sha256(uid.encode()).hexdigest()[:16]}.dcm"
+
+        status = keep(event, place)
+        self._waiting += status == SUCCESS
+        return status
 
 
 def _listed(path: Path) -> Listed | None:

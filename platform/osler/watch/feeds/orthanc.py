@@ -57,7 +57,7 @@ class OrthancFeed:
 
     def close(self) -> None:
         """Close the connection."""
-        self._client.hang_up()
+        self._client.close()
 
     def _last(self) -> int:
         return int(self._page(None, 1)["Last"])
@@ -102,6 +102,3 @@ class _Rest(WebClient):
             return answer.text.strip() if plain else answer.json()
 
         return self._tried(once)
-
-    def hang_up(self) -> None:
-        self._session.close()
