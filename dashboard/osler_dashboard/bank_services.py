@@ -9,6 +9,7 @@ import streamlit as st
 from osler.banks import BankStore, Step, tasks_with_banks
 from osler.bottleneck.artefact import BANK
 from osler.explain.service import model_names
+from osler.files import file_stamp
 from osler.passages import PassageFinder
 from osler.workspace import Workspace
 from osler_contracts.errors import OslerError
@@ -66,21 +67,15 @@ def models_on_another_version(bank: ConceptBank) -> dict[str, list[str]]:
     return found
 
 
-def _written(path: Path) -> tuple[int, ...]:
-    """Tell one state of a file from another; it is replaced, never changed in place."""
-    found = path.stat()
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _notice(path: Path, written: tuple[int, ...]) -> str:
+def _notice(path: Path, written: tuple[object, ...]) -> str:
     return notice(ConceptBank.load(path))
 
 
 def review_notice() -> str:
     """Return the line that every page carries until somebody has reviewed what the workspace knows."""
     try:
-        told = [_notice(path, _written(path)) for path in (store(task).path for task in banks())]
+        told = [_notice(path, file_stamp(path)) for path in (store(task).path for task in banks())]
     except (OslerError, OSError):
         told = []  # a bank that cannot be read has been reviewed by nobody; its own page says what is wrong with it
     waiting = [one for one in told if one.startswith("Not clinically reviewed")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import sys
 import webbrowser
 from collections.abc import AsyncIterator, Sequence
@@ -53,8 +54,6 @@ def hospital_secrets() -> dict[str, Any] | None:
 
     Its cookies are signed with a secret of this start: they end with the server.
     """
-    import secrets
-
     hospital = session.gate().hospital
     return None if hospital is None else hospital.secrets(secrets.token_urlsafe(32))
 

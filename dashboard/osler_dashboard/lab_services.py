@@ -85,7 +85,7 @@ def _of_shift(run: shift_page.Run) -> dict[str, Callable[[], list[Part]]]:
 
     return {
         "Results": results,
-        "Site by site": lambda: [_html(site_matrix(run))],
+        "Site by site": lambda: [_html(shift_page.matrices(run))],
         "Gaps": gaps,
         "Concepts": lambda: [_html("".join(moved_tables(run.lab, run.cells)) or "<p>No method here has concepts.</p>")],
         "Model cards": lambda: [_html(shift_page.cards_of(run))],
@@ -95,11 +95,6 @@ def _of_shift(run: shift_page.Run) -> dict[str, Callable[[], list[Part]]]:
         ],
         "Data": lambda: [_html(shift_page.data_of(run))],
     }
-
-
-def site_matrix(run: shift_page.Run) -> str:
-    """Return a source by test table for each method, also where one site was learned at."""
-    return shift_page.matrices(run)
 
 
 def _of_bench(run: bench_page.Run) -> dict[str, Callable[[], list[Part]]]:

@@ -13,7 +13,8 @@ from osler_dashboard.roll import Concluded
 from osler_dashboard.words import day, percent, reason, sentence, short_day, site_name, spoken, warning
 
 Told = tuple[StudyRecord, str, Concluded | None, Code | None, StudyReviews | None, bool]
-READING, NO_FRONTAL = "being read …", "No frontal image"
+READING = "being read …"
+UNREAD = {Code.NOTHING_ELIGIBLE: "No frontal image", Code.INTERNAL: "Could not be read"}
 
 
 class Rows:
@@ -75,7 +76,7 @@ def _finding(concluded: Concluded | None, refused: Code | None) -> str:
         return spoken(concluded.finding.id)
     if refused is None:
         return READING
-    return NO_FRONTAL if refused is Code.NOTHING_ELIGIBLE else sentence(reason(refused))
+    return UNREAD.get(refused) or sentence(reason(refused))
 
 
 def _sure(concluded: Concluded | None) -> tuple[str, str, str]:

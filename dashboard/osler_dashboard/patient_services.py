@@ -11,14 +11,17 @@ from osler_dashboard import services, session
 from osler_dashboard.settings import CROSSWALK_VARIABLE
 
 
-def crosswalk() -> Crosswalk | None:
+def crosswalk(*, create: bool = False) -> Crosswalk | None:
     """Return the crosswalk of this installation, None where it has none: nobody can be identified then.
+
+    Args:
+        create: Make its file where it is not there yet.
 
     Raises:
         OslerError: `crosswalk-invalid`, `key-invalid`.
     """
     named = os.environ.get(CROSSWALK_VARIABLE)
-    return open_crosswalk(Path(named), services.workspace()) if named else None
+    return open_crosswalk(Path(named), services.workspace(), create=create) if named else None
 
 
 def find(identifier: str, reason: str) -> list[str]:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import streamlit as st
 
+from osler.files import file_stamp
+from osler.reader_study import FOLDER, READINGS
 from osler.reader_study.protocol import Protocol, parse_protocol
-from osler.reader_study.results import Measure, Row, arms_table, measures, readings_table, rows
+from osler.reader_study.results import Measure, arms_table, measures, readings_table
 from osler.reader_study.study import PLAN, ReaderStudy, start, study_names
 from osler.workspace import Workspace
 from osler_contracts.errors import OslerError
@@ -31,17 +33,17 @@ def studies() -> dict[str, ReaderStudy]:
 
 def unreadable() -> list[str]:
     """Return the names of studies whose folder is damaged."""
-    return [name for name in study_names(services.workspace()) if name not in studies()]
+    readable = studies()
+    return [name for name in study_names(services.workspace()) if name not in readable]
 
 
 def _study(name: str) -> ReaderStudy:
     opened = services.workspace()
-    written = next(opened.feedback.glob(f"reader_studies/{name}/{PLAN}")).stat().st_mtime_ns
-    return _loaded(opened.root, name, written)
+    return _loaded(opened.root, name, file_stamp(opened.feedback / FOLDER / name / PLAN))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _loaded(root: Path, name: str, written: int) -> ReaderStudy:
+def _loaded(root: Path, name: str, written: tuple[object, ...]) -> ReaderStudy:
     return ReaderStudy.load(Workspace.open(root), name)
 
 
@@ -72,19 +74,23 @@ def progress(study: ReaderStudy) -> list[Progress]:
 
 @dataclass(frozen=True)
 class Export:
-    """The tables of a study, and the figures by arm."""
+    """The figures of a study by arm, and its tables as files."""
 
-    rows: list[Row]
     measures: list[Measure]
     readings_csv: bytes
     arms_csv: bytes
 
 
 def export(study: ReaderStudy) -> Export:
-    """Return the tables of a study as they are now.
+    """Return the tables of a study as they are now, drawn again when a reading was added.
 
     Raises:
         OslerError: `nothing-eligible` where nobody has answered.
     """
-    found = measures(study)
-    return Export(rows(study), found, readings_table(study), arms_table(found))
+    return _export(study.folder, file_stamp(study.folder / PLAN, study.folder / READINGS), study)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Drawing readers and patients again")
+def _export(folder: Path, written: tuple[object, ...], _study: ReaderStudy) -> Export:
+    found = measures(_study)
+    return Export(found, readings_table(_study), arms_table(found))

@@ -30,6 +30,7 @@ from osler.explain.service import StudyExplainer
 from osler.files import write_atomically
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
+from osler_dashboard import mishaps
 
 SAVE_EVERY_S = 30.0
 FORMAT = 1
@@ -89,9 +90,11 @@ class Roll:
         """Measure once what an explanation says of each site, so that no reader waits for it."""
         for site in sorted(set(self._sites.values())):
             own = next((study for study in studies if study.site == site and study.uid in self._features), None)
-            with suppress(OslerError, OSError):
+            try:
                 if own is not None:
                     self._explainer.context(own, self._explainer.active_patch(site))
+            except Exception as error:  # noqa: BLE001 - a study's own page says why; nobody waits for ever
+                mishaps.note(error)
             self._ready.add(site)
 
     def ready(self, site: str) -> bool:
@@ -105,6 +108,9 @@ class Roll:
             self._refused[study.uid] = error.code  # the study's own page says why
         except OSError:
             self._refused[study.uid] = Code.FILE_MISSING
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs one study, and nobody waits for ever
+            mishaps.note(error)
+            self._refused[study.uid] = Code.INTERNAL
 
     def _image_patch(self, site: str) -> SitePatch | None:
         """Return the patch in force where it changes images: it changes what the encoder sees."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import streamlit as st
 
 from osler.access import Action
 from osler.archive.quarantine import Quarantine, Reason
-from osler.deid.crosswalk import open_crosswalk
 from osler.deid.key import load_key
 from osler.doctor import Check, examine
 from osler.ingest.release import Decision, discard, release
 from osler.ingest.second_look import Terms
 from osler_dashboard import services, session
-from osler_dashboard.settings import CROSSWALK_VARIABLE
+from osler_dashboard.patient_services import crosswalk
 
 
 def held_back(site: str) -> list[Reason]:
@@ -35,9 +33,8 @@ def let_in(file: Reason, why: str) -> Decision:
         OslerError: `not-allowed`, `session-expired`; as `osler.ingest.release.release`; `key-invalid`.
     """
     who = session.require(Action.RELEASE)
-    opened, named = services.workspace(), os.environ.get(CROSSWALK_VARIABLE)
-    crosswalk = open_crosswalk(Path(named), opened, create=True) if named else None
-    terms = Terms(load_key(workspace=opened.root), workers=1, crosswalk=crosswalk)
+    opened = services.workspace()
+    terms = Terms(load_key(workspace=opened.root), workers=1, crosswalk=crosswalk(create=True))
     return release(opened, file.sha256, actor=who.name, reason=why, terms=terms)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from selenium.common.exceptions import WebDriverException
 
 from osler.archive import Archive
 from osler.dicom.pixels import read_image
+from osler.workspace import Workspace
 from osler_dashboard.screenshots import Address, browser, deep, open_study, photograph, serving, texts, until
 
 pytestmark = pytest.mark.system
@@ -27,8 +29,16 @@ def chrome() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def url(built: Any, chrome: Any) -> Iterator[Address]:
-    with serving(built.workspace.root) as address:
+def workspace(built: Any, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A copy of its own: answers and views stay in it, and other tests are not to find them."""
+    root = tmp_path_factory.mktemp("browser") / "workspace"
+    shutil.copytree(built.workspace.root, root)
+    return Workspace.open(root)
+
+
+@pytest.fixture(scope="module")
+def url(workspace: Workspace, chrome: Any) -> Iterator[Address]:
+    with serving(workspace.root) as address:
         chrome.get(address.entry())
         yield address
 
@@ -64,13 +74,13 @@ def canvas_pixels(chrome: Any) -> np.ndarray:
     return np.array(values).reshape(height, width)
 
 
-def test_the_browser_windows_as_the_library_does(chrome: Any, url: str, built: Any) -> None:
+def test_the_browser_windows_as_the_library_does(chrome: Any, url: str, workspace: Workspace) -> None:
     open_study(chrome, f"{url}/?study=hospital-a-study-0001")
     overlay = deep(chrome, '.viewer [data-do="opacity"]')[0]
     chrome.execute_script("arguments[0].value = 0; arguments[0].dispatchEvent(new Event('input'))", overlay)
     deep(chrome, '.viewer [data-do="full"]')[0].click()
     drawn = canvas_pixels(chrome)
-    images = [read_image(study.instances[0].path).values for study in Archive(built.workspace).studies("hospital_a")]
+    images = [read_image(study.instances[0].path).values for study in Archive(workspace).studies("hospital_a")]
     rows, columns = images[0].shape
     top, left = round((drawn.shape[0] - rows) / 2), round((drawn.shape[1] - columns) / 2)
     seen = drawn[top : top + rows, left : left + columns]
@@ -125,8 +135,8 @@ def test_the_page_fits_its_window(url: Address, width: int) -> None:
         assert narrow.execute_script("return getComputedStyle(document.querySelector('.o-foot')).position") == "fixed"
 
 
-def test_pictures_are_taken(built: Any, tmp_path: Path) -> None:
-    taken = photograph(built.workspace.root, tmp_path / "images", "hospital-b-study-0003", "focal_opacity")
+def test_pictures_are_taken(workspace: Workspace, tmp_path: Path) -> None:
+    taken = photograph(workspace.root, tmp_path / "images", "hospital-b-study-0003", "focal_opacity")
     names = ["worklist", "study", "corrected", "sign", "site", "knowledge", "results"]
     assert [path.name for path in taken] == [f"{name}.png" for name in names]
     assert len({path.read_bytes() for path in taken}) == len(taken)

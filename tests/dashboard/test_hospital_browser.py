@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 import yaml
 from oidc_provider_mock import User, run_server_in_thread
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from osler import audit
 from osler.workspace import Workspace
 from osler_dashboard import pages
 from osler_dashboard.screenshots import serving, unused_port
 
+from .browsing import chromium
 from .test_roles import SEEN
 
 pytestmark = pytest.mark.system
 expect.set_options(timeout=60_000)
 
-SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 BRIEF_S = 15  # of an identity token that is to run out while somebody looks
 PEOPLE = (
     User(sub="ada", claims={"email": "ada@hospital.example", "email_verified": True, "groups": ["radiology"]}),
@@ -68,25 +68,23 @@ def long(built: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path="/usr/bin/chromium", args=SWITCHES)
-        yield browser
-        browser.close()
+def browser() -> Iterator[Browser]:
+    with chromium() as held:
+        yield held
 
 
 @contextmanager
-def window(chromium: Browser) -> Iterator[Page]:
+def window(browser: Browser) -> Iterator[Page]:
     """A browser of its own, without cookies."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(120_000)
     yield context.new_page()
     context.close()
 
 
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    with window(chromium) as held:
+def page(browser: Browser) -> Iterator[Page]:
+    with window(browser) as held:
         yield held
 
 
@@ -165,11 +163,9 @@ def test_signing_out_ends_the_session_here_and_the_next_page_asks_again(
     assert "hospital b" not in page.content().lower()
 
 
-def test_an_identity_that_runs_out_ends_the_session_on_the_screen(
-    built: Any, chromium: Browser, tmp_path: Path
-) -> None:
+def test_an_identity_that_runs_out_ends_the_session_on_the_screen(built: Any, browser: Browser, tmp_path: Path) -> None:
     start: partial[AbstractContextManager[tuple[str, Workspace]]] = partial(hospital, built, tmp_path)
-    with start(timedelta(seconds=BRIEF_S)) as (url, _), window(chromium) as page:
+    with start(timedelta(seconds=BRIEF_S)) as (url, _), window(browser) as page:
         sign_in(page, url, "ada")
         expect(page.get_by_role("button", name="Sign in again")).to_be_visible()  # by itself: nobody touches the page
         expect(page.locator(".worklist")).to_have_count(0)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, TimeoutError, WebSocket, expect, sync_playwright
+from playwright.sync_api import Page, TimeoutError, WebSocket, expect
 from pydicom import dcmread
 from tests.dashboard.conftest import SITES, STUDIES, radiograph
 
@@ -27,13 +27,13 @@ from osler.workspace import Workspace
 from osler_dashboard import pages
 from osler_dashboard.screenshots import serving
 
+from .browsing import chromium, image_shown, seek
 from .test_access_browser import WHOLE
 
 pytestmark = pytest.mark.system
 expect.set_options(timeout=120_000)
 
 PERSON, PASSWORD = "Dr Ada Lovelace", "four plain words here"
-SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 def identifying() -> set[str]:
@@ -80,12 +80,10 @@ def url(workspace: Workspace) -> Iterator[str]:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path="/usr/bin/chromium", args=SWITCHES)
+    with chromium() as browser:
         context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
         context.set_default_timeout(120_000)
         yield context.new_page()
-        browser.close()
 
 
 def log_in(page: Page, url: str) -> None:
@@ -102,14 +100,11 @@ def settled(page: Page) -> None:
 
 
 def open_study(page: Page) -> None:
-    page.keyboard.press("/")
-    page.keyboard.type("hospital b")
-    expect(page.locator(".worklist .count")).to_contain_text(["6 of "])
-    page.keyboard.press("Escape")
+    seek(page, "hospital b", "6 of ")
     page.keyboard.press("Home")
     page.keyboard.press("Enter")
     expect(page.locator(".o-study-name b")).to_contain_text(["Hospital B · study 000"])
-    expect(page.locator(".viewer[data-ready]:not([data-ready=''])")).to_have_count(1)
+    image_shown(page)
     # What other studies say comes last, and draws the page once more: a menu that is open by then would close.
     page.locator(".st-key-beside").first.wait_for()
     settled(page)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from osler.reader_study.protocol import Protocol
 from osler.reader_study.study import ReaderStudy, start
@@ -17,12 +17,12 @@ from osler_dashboard.components.case import SURE
 from osler_dashboard.screenshots import serving
 from osler_dashboard.words import sentence, spoken
 
+from .browsing import chromium, image_shown
 from .test_access_browser import WHOLE
 from .test_reader_study_page import PLAIN, READER
 
 pytestmark = pytest.mark.system
 expect.set_options(timeout=120_000)
-SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 @pytest.fixture
@@ -33,14 +33,12 @@ def study(built: Any, tmp_path: Path) -> ReaderStudy:
 
 @pytest.fixture
 def page(study: ReaderStudy, tmp_path: Path) -> Iterator[Page]:
-    with serving(tmp_path / "workspace", "--as", READER, "--role", "clinician") as url, sync_playwright() as player:
-        browser = player.chromium.launch(executable_path="/usr/bin/chromium", args=SWITCHES)
+    with serving(tmp_path / "workspace", "--as", READER, "--role", "clinician") as url, chromium() as browser:
         page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
         page.set_default_timeout(120_000)
         page.goto(url.entry())
         page.goto(f"{url}/reader_study")
         yield page
-        browser.close()
 
 
 def test_a_reader_goes_through_the_first_sitting(study: ReaderStudy, page: Page, tmp_path: Path) -> None:
@@ -48,7 +46,7 @@ def test_a_reader_goes_through_the_first_sitting(study: ReaderStudy, page: Page,
     page.locator(".st-key-begin-first button").click()
     for place, reading in enumerate(own):
         expect(page.locator(".o-kicker", has_text=f"Case {place + 1} of 9")).to_have_count(1)
-        expect(page.locator(".viewer[data-ready]:not([data-ready=''])")).to_have_count(1)
+        image_shown(page)
         # What stood there for the case before stays, faded, until this one is drawn.
         expect(page.locator('[data-testid="stApp"][data-test-script-state="running"]')).to_have_count(0)
         expect(page.locator(".o-advice")).to_have_count(0 if reading.arm == "unaided" else 1)

@@ -13,6 +13,7 @@ from osler import audit
 from osler.access import Role
 from osler.reader_study.protocol import Protocol
 from osler.reader_study.study import PLAN, ReaderStudy, start
+from osler_dashboard import reader_services
 from osler_dashboard.words import percent, sentence
 
 READER = "Dr A"
@@ -149,6 +150,12 @@ def test_who_runs_it_sees_progress_and_results_but_not_before_reading_all_own_ca
     screen.app.selectbox(key="run_study").set_value("second").run()
     screen.app.toggle(key="results-second").set_value(True).run()
     assert re.search(r"Right answers\s+100%", screen.words)
+    assert reader_services.export(other) is reader_services.export(other), "not drawn again by each click"
+    before, again = reader_services.export(other), other.turn("Dr B").reading
+    assert again is not None
+    other.open("Dr B", again)
+    other.answer("Dr B", again, other.cases[again.case].truth, 50)
+    assert reader_services.export(other).readings_csv != before.readings_csv
     assert "reader-study.results" in [one.action for one in audit.entries(demo.workspace)]
 
 

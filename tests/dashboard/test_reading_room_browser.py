@@ -10,24 +10,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from pydicom.uid import UID
 from tests.dashboard.conftest import radiograph
 
 from osler.archive import Archive
+from osler.archive.arrivals import arrival_order
 from osler.explain.service import StudyExplainer
 from osler.feedback import Answer, Draft, read_drafts, reviews_of, save_review
 from osler.feedback.making import review_of
 from osler.ingest import ingest
 from osler.workspace import Workspace
+from osler_dashboard.numbering import study_numbers
 from osler_dashboard.screenshots import serving
+
+from .browsing import chromium, image_shown, seek
 
 pytestmark = pytest.mark.system
 expect.set_options(timeout=60_000)
 
 READER = "Dr Ada"
 PROBE = "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'>"
-SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 def _many(folder: Path) -> None:
@@ -75,14 +78,12 @@ def url(workspace: Workspace) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def signed_in(url: Any) -> Iterator[Any]:
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path="/usr/bin/chromium", args=SWITCHES)
+    with chromium() as browser:
         context = browser.new_context(viewport={"width": 1280, "height": 800}, has_touch=True)
         context.set_default_timeout(120_000)
         context.new_page().goto(url.entry())
         context.pages[0].locator(".worklist .line").first.wait_for()
         yield context
-        browser.close()
 
 
 @pytest.fixture
@@ -101,18 +102,12 @@ def names(workspace: Workspace, site: str) -> dict[str, Any]:
 
 def open_study(page: Page, url: str, slug: str) -> None:
     page.goto(f"{url}/study?study={slug}")
-    # Here and below: while a page is redrawn the former element stands beside the new one, so that counts and lists, which
-    # wait for the one that stays, are asked for instead of single elements.
-    expect(page.locator(".viewer[data-ready]:not([data-ready=''])")).to_have_count(1)
+    image_shown(page)
 
 
 def slug_of(page: Page, url: str, workspace: Workspace, wanted: Any) -> str:
     """Return the address of the study of which a test on its record holds, by opening each of the site."""
-    from osler_dashboard.numbering import study_numbers
-
     archive = Archive(workspace)
-    from osler.archive.arrivals import arrival_order
-
     records = {study.uid: study for study in archive.studies()}
     order = [uid for uid in arrival_order(archive) if uid in records]
     numbers = study_numbers(workspace, {uid: one.site for uid, one in records.items()}, order)
@@ -123,19 +118,19 @@ def slug_of(page: Page, url: str, workspace: Workspace, wanted: Any) -> str:
 def test_the_worklist_is_used_by_keyboard(page: Page, url: Any) -> None:
     page.goto(f"{url}/worklist")
     page.locator(".worklist .line").first.wait_for()
-    page.keyboard.press("/")
-    page.keyboard.type("hospital a")
-    expect(page.locator(".worklist .count")).to_contain_text(["6 of "])
-    page.keyboard.press("Escape")
+    seek(page, "hospital a", "6 of ")
     page.keyboard.press("End")
     page.keyboard.press("ArrowUp")
     expect(page.locator('.line[aria-selected="true"] .name')).to_have_text(["Hospital A · study 0005"])
+    told = page.locator(".worklist .grid").get_attribute("aria-activedescendant")
+    expect(page.locator(f"#{told} .name")).to_have_text(["Hospital A · study 0005"])
     page.keyboard.press("Enter")
     expect(page.locator(".o-study-name b")).to_have_text(["Hospital A · study 0005"])
     expect(page.locator(".o-study-name span")).to_contain_text(["5 of 6"])
     page.locator(".st-key-to-worklist button").click()
     expect(page.locator('.line[aria-selected="true"] .name')).to_have_text(["Hospital A · study 0005"])
-    page.locator('.worklist [data-do="clear"]').click()
+    page.locator('.worklist [data-do="clear"]').press("Enter")
+    expect(page.locator(".worklist .count").first).not_to_contain_text(" of ")
     page.locator('.heads [data-column="share"]').click()
     shown = page.locator(".line .share span").all_inner_texts()
     figures = [float(text.strip("<>% ")) for text in shown]

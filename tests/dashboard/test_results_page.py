@@ -12,10 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.training.adaptation.test_bench_run import recipe_file
+from tests.training.adaptation.test_bench_run import write_site as write_laboratory
 
 from osler.access import Role
 from osler.workspace import Workspace
 from osler_dashboard import lab_services
+from osler_training.adaptation.run import run_bench
+from osler_training.adaptation.track import track as track_bench
 from osler_training.experiments.tracked import compare, experiments, unfold
 from osler_training.shift.lines import read_recipe
 from osler_training.shift.run import run_recipe
@@ -74,13 +78,47 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-@pytest.fixture
-def lab(ran: Workspace, demo: Any) -> Workspace:
-    """Return the dashboard's workspace with those experiments in it; they were logged at another address."""
+def _moved(ran: Workspace, demo: Any) -> Workspace:
+    """Return the dashboard's workspace with experiments in it that were logged at another address."""
     shutil.copyfile(ran.root / "mlflow.db", demo.workspace.root / "mlflow.db")
     shutil.copytree(ran.artifacts, demo.workspace.artifacts, dirs_exist_ok=True)
     opened: Workspace = demo.workspace
     return opened
+
+
+@pytest.fixture
+def lab(ran: Workspace, demo: Any) -> Workspace:
+    """Return the dashboard's workspace with the runs of the recipe in it."""
+    return _moved(ran, demo)
+
+
+@pytest.fixture
+def benched(demo: Any, tmp_path: Path) -> Path:
+    """Run a small adaptation bench, track it in the dashboard's workspace, and return the folder that it left."""
+    cells = tmp_path / "cells"
+    write_laboratory(cells / "home", 24, seed=1)
+    write_laboratory(cells / "away", 10, seed=2, stain=0.3)
+    smaller = {"draws: 6": "draws: 2", "shots: [1, 2, 4, 8]": "shots: [1, 2]", "replicates: 50": "replicates: 20"}
+    told = run_bench(recipe_file(cells, smaller), tmp_path / "out", cache=tmp_path / "cache", workers=1)
+    assert (told.done, dict(told.failed)) == (2, {})
+    away = Workspace.open(tmp_path / "away", create=True)
+    track_bench(away, tmp_path / "out")
+    _moved(away, demo)
+    return tmp_path / "out"
+
+
+def lines_of(screen: Any) -> list[list[str]]:
+    """Return the cells of every line of the tables that are drawn."""
+    markup = "".join(one.proto.body for one in screen.app.get("html"))
+    return [
+        [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td>(.*?)</td>", line, re.DOTALL)]
+        for line in re.findall(r"<tr>(.*?)</tr>", markup, re.DOTALL)
+    ]
+
+
+def points(one: dict[str, float], sign: str = "") -> str:
+    """Say a figure of a table with its interval."""
+    return f"{100 * one['value']:{sign}.1f} {100 * one['ci_low']:.1f} to {100 * one['ci_high']:.1f}"
 
 
 def test_figures_and_intervals_are_those_of_the_summary(open_page: Callable[..., Any]) -> None:
@@ -132,6 +170,48 @@ def test_an_experiment_is_drawn_from_the_tracker(lab: Workspace, open_page: Call
     for title, words in told.items():
         views.set_value(title).run()
         assert re.search(words, screen.words), title
+
+
+@pytest.mark.slow
+def test_a_bench_is_drawn_from_the_tracker(benched: Path, open_page: Callable[..., Any]) -> None:
+    """Each figure of the bench's own table stands in the line of its adapter, in every view that shows it."""
+    table = json.loads((benched / "table.json").read_text())
+    lab = json.loads((benched / "lab.json").read_text())
+
+    def line_of(row: dict[str, Any]) -> list[str]:
+        harmed = (row["harmed"][name] for name in ("no_change", "label_free"))
+        return [
+            row["preprocessing"],
+            row["adapter"],
+            str(row["n"] or "–"),
+            points(row),
+            *(points(row["gain"][name], "+") for name in ("no_change", "none", "label_free")),
+            f"{100 * row['worst_class']:.1f}",
+            *(f"{100 * one['share']:.0f}% at most {100 * one['upper']:.0f}%" for one in harmed),
+            f"{100 * row['unchanged']:.0f}%",
+            f"{100 * row['source_lost']:.1f}",
+        ]
+
+    screen = open_page("results", roles=(Role.RESEARCHER,))
+    assert screen.app.selectbox(key="experiment").options[0].startswith("tiny · adaptation bench · ")
+    assert [one for one in lines_of(screen) if one] == [line_of(row) for row in table["pooled"]]
+    streams = {row["stream"] for row in table["pooled"]}
+    assert streams == {"natural", "balanced"}
+    assert len(screen.app.get("image")) == 3 * len(streams), "one drawing a rival, in each stream"
+    views = next(one for one in screen.app.button_group if one.key and one.key.startswith("view-"))
+    assert list(views.options) == ["Gain by shots", "Site by site", "Baselines", "Data"], "nothing to compare with"
+    views.set_value("Site by site").run()
+    assert [one for one in lines_of(screen) if one] == [line_of(row) for row in table["rows"]]
+    assert re.search(r"home → away: bottleneck on phantom_clip, seed 3, natural", screen.words)
+    views.set_value("Baselines").run()
+    for row in table["label_free"]:
+        best = f"{row['preprocessing']}, {row['adapter']}"
+        ground = [str(row[key]) for key in ("source", "target", "seed", "method", "encoder", "stream")]
+        assert [*ground, best, points(row)] in lines_of(screen)
+    views.set_value("Data").run()
+    held = lab["halves"]["away--3"]
+    sizes = [f"{held['test'][name]} / {held['pool'][name]}" for name in ("neutrophil", "lymphocyte", "eosinophil")]
+    assert ["away--3", *sizes, "1, 2"] in lines_of(screen)
 
 
 @pytest.mark.slow

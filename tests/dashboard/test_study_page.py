@@ -26,7 +26,10 @@ from osler.dicom.pixels import read_image
 from osler.explain.service import StudyExplainer
 from osler.feedback import Draft, Review, read_drafts, read_reviews, reviews_of, save_review
 from osler.feedback.making import review_of
+from osler.report.service import Reporter
 from osler.workspace import Workspace
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
 from osler_dashboard import session
 
 READER = "Dr A"
@@ -399,6 +402,18 @@ def test_a_report_is_made_as_the_study_stands_and_its_making_is_noted(screen: An
     assert ("report.make", study.uid) in told
     screen.app.button(key="sign").click().run()
     assert not screen.app.get("download_button")  # it said that nobody has signed
+
+
+def test_a_report_that_cannot_be_made_is_told_and_the_study_stays(screen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Reporter, uid: str, form: str) -> None:
+        raise OslerError(Code.PART_MISSING, "Reports need highdicom.", "Install it.")
+
+    monkeypatch.setattr(Reporter, "make", refused)
+    before = screen.component("evidence")
+    screen.app.button(key="make-report").click().run()
+    assert [one.value for one in screen.app.warning] == ["Reports need highdicom. Install it."]
+    assert screen.component("evidence") == before
+    assert "report-made" not in screen.app.session_state
 
 
 def test_who_may_not_export_is_offered_no_report(open_page: Any) -> None:

@@ -117,6 +117,30 @@ def test_a_damaged_image_has_its_row_with_the_reason(open_page: Callable[..., An
     assert (row["share"], row["finding"]) == (None, "Not a DICOM file")
 
 
+def test_a_study_that_fails_in_an_unknown_way_keeps_nobody_waiting(
+    open_page: Callable[..., Any], demo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, read = Archive(demo.workspace).studies("hospital_a")[0], StudyExplainer.features
+
+    def failing(self: StudyExplainer, one: Any, *more: Any) -> Any:
+        if one.uid == study.uid:
+            raise ValueError("of this study alone")
+        return read(self, one, *more)
+
+    monkeypatch.setattr(StudyExplainer, "features", failing)
+    screen = open_page("worklist")
+    held = services.roll(services.studies())
+    assert held.wait(60)
+    assert held.complete
+    screen.app.run()
+    listed = rows(screen)
+    assert listed.pop(services.studies().names[study.uid])["finding"] == "Could not be read"
+    assert all(row["share"] is not None for row in listed.values())
+    log = (demo.workspace.cache / "dashboard.log").read_text()
+    assert "ValueError" in log
+    assert "of this study alone" not in log
+
+
 def test_a_second_start_reads_no_image(open_page: Callable[..., Any], demo: Any) -> None:
     """What the encoder made of the images is kept, so that a start with thousands of studies lists them at once."""
     first = rows(open_page("worklist"))

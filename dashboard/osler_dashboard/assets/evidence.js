@@ -1,5 +1,4 @@
 // Signs for and against a finding as bars from a middle line; a click (or Enter) chooses one, a letter answers it.
-const shelf = (window.oslerShelf ??= Object.assign(new EventTarget(), { waiting: new Map(), sign: null }));
 const lists = new WeakMap();
 const ANSWERS = { p: "present", a: "absent", c: "confirm", d: "doubt", backspace: "", delete: "" };
 
@@ -11,13 +10,6 @@ export default function (component) {
   list.answer = (id, answer) => component.setTriggerValue("answered", { sign: id, answer });
   list.show(data);
 }
-
-const element = (kind, name, text) => {
-  const made = document.createElement(kind);
-  made.className = name;
-  if (text !== undefined) made.textContent = text;
-  return made;
-};
 
 class Evidence {
   constructor(root) {

@@ -1,6 +1,5 @@
 // Takes what the server sent as bytes to the viewer on the same page: a length, a header in JSON, then packed values.
 // Pixels come apart from what else the viewer is told, so that nothing is sent twice.
-const shelf = (window.oslerShelf ??= Object.assign(new EventTarget(), { waiting: new Map(), sign: null }));
 
 export default function ({ data }) {
   if (!data?.byteLength) return;

@@ -1,4 +1,4 @@
-const shelf = (window.oslerShelf ??= Object.assign(new EventTarget(), { waiting: new Map(), sign: null }));
+// The viewer: which images of a study are shown and fetched, and what lies over them.
 const viewers = new WeakMap();
 const HELD = 48; // images kept of a study with many
 const DETAIL = 2048; // longest side of a part that is fetched in full

@@ -24,19 +24,13 @@ export default function (component) {
   list.show(data);
 }
 
-const element = (kind, name, text) => {
-  const made = document.createElement(kind);
-  made.className = name;
-  if (text !== undefined) made.textContent = text;
-  return made;
-};
-
 // Words are sought by how they begin, single letters and figures whole: "hospital b 42" is study 0042 of Hospital B.
 const words = (text) => text.toLowerCase().split(/[^\p{L}\p{N}]+/u).filter(Boolean).map((one) => one.replace(/^0+(?=\d)/, ""));
 
 class Worklist {
   constructor(root) {
     this.root = root;
+    this.grid = root.querySelector(".grid");
     this.body = root.querySelector(".body");
     this.space = root.querySelector(".space");
     this.kept = { filters: {}, search: "", sort: null, down: true, at: null, ...this.remembered() };
@@ -64,7 +58,7 @@ class Worklist {
     for (const name of Object.keys(FILTERS)) this.offer(name);
     this.control("search").value = this.kept.search;
     this.choose();
-    if (first) { this.reveal(); this.body.focus({ preventScroll: true }); }
+    if (first) { this.reveal(); this.grid.focus({ preventScroll: true }); }
   }
 
   // The values of a column, each with its number of studies.
@@ -101,6 +95,7 @@ class Worklist {
       head.setAttribute("aria-sort", own ? (this.kept.down ? "ascending" : "descending") : "none");
     }
     this.remember();
+    this.grid.setAttribute("aria-rowcount", this.chosen.length + 1); // most are not drawn
     this.rows.clear();
     this.space.replaceChildren();
     this.draw();
@@ -139,18 +134,23 @@ class Worklist {
     const from = Math.max(0, Math.floor(this.body.scrollTop / LINE) - 8);
     const to = Math.min(this.chosen.length, from + Math.ceil(this.body.clientHeight / LINE) + 16);
     for (const [index, row] of this.rows) if (index < from || index >= to) { row.remove(); this.rows.delete(index); }
+    let at = "";
     for (let index = from; index < to; index++) {
       if (!this.rows.has(index)) { const row = this.row(this.chosen[index], index); this.rows.set(index, row); this.space.append(row); }
-      this.rows.get(index).setAttribute("aria-selected", String(this.chosen[index].name === this.kept.at));
+      const [row, own] = [this.rows.get(index), this.chosen[index].name === this.kept.at];
+      row.setAttribute("aria-selected", String(own));
+      if (own) at = row.id;
     }
+    this.grid.setAttribute("aria-activedescendant", at); // a screen reader says the chosen row, which has no focus of its own
   }
 
   row(study, index) {
     const line = element("div", "line");
     line.style.top = `${index * LINE}px`;
+    line.id = `row-${index}`;
     line.dataset.name = study.name;
     line.setAttribute("role", "row");
-    line.setAttribute("aria-rowindex", index + 1);
+    line.setAttribute("aria-rowindex", index + 2); // the heads are the first
     for (const { id, number } of COLUMNS) {
       const cell = element("div", `cell ${id}${number ? " number" : ""}`);
       cell.setAttribute("role", "gridcell");
@@ -212,7 +212,7 @@ class Worklist {
     this.control("clear").addEventListener("click", () => {
       Object.assign(this.kept, { filters: {}, search: "" });
       this.show(this.data);
-      this.body.focus({ preventScroll: true });
+      this.grid.focus({ preventScroll: true });
     });
     this.root.addEventListener("keydown", (event) => this.key(event));
     const anywhere = (event) => {
@@ -228,11 +228,11 @@ class Worklist {
     const page = Math.max(1, Math.floor(this.body.clientHeight / LINE) - 1);
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page };
     if (event.key === "/" && !searching) this.control("search").focus();
-    else if (event.key === "Escape" && searching) this.body.focus();
-    else if (event.target.matches("select, .heads button")) return;
+    else if (event.key === "Escape" && searching) this.grid.focus();
+    else if (event.target.matches("select, button")) return; // theirs
     else if (event.key in steps && !(searching && event.key === "ArrowUp")) {
       this.move(this.place() + steps[event.key]);
-      if (searching) this.body.focus({ preventScroll: true });
+      if (searching) this.grid.focus({ preventScroll: true });
     } else if (event.key === "Home" && !searching) this.move(0);
     else if (event.key === "End" && !searching) this.move(this.chosen.length - 1);
     else if (event.key === "Enter") this.open(this.kept.at);

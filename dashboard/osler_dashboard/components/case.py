@@ -21,7 +21,7 @@ from osler_dashboard.words import percent, sentence, spoken
 
 SURE = {0: "A guess", 25: "Unsure", 50: "Fairly sure", 75: "Sure", 100: "Certain"}
 SEEN, UNCERTAIN = {"present": "Present", "absent": "Absent", "ignored": "Ignored at this hospital"}, "Uncertain"
-OPENED = "reader_study_opened"
+ON, OPENED = "reader_study_on", "reader_study_opened"
 
 
 def case(study: ReaderStudy, turn: Turn, reading: Reading) -> None:
@@ -79,7 +79,7 @@ def _answering(study: ReaderStudy, reading: Reading, name: str) -> None:
 
 def leave() -> None:
     """Go back to the list; the case is timed anew when it is opened again."""
-    st.session_state.pop("reader_study_on", None)
+    st.session_state.pop(ON, None)
     st.session_state.pop(OPENED, None)
 
 

@@ -87,8 +87,9 @@ def evidence(
     """
     shown = signs[:MOST]
     largest = max((abs(value) for sign in shown for value in (sign.value, sign.before or 0.0)), default=0.0)
+    script = asset("shelf.js") + asset("element.js") + asset("evidence.js")
     mount = st.components.v2.component(
-        "osler_evidence", html=asset("evidence.html"), css=asset("evidence.css"), js=asset("evidence.js")
+        "osler_evidence", html=asset("evidence.html"), css=asset("evidence.css"), js=script
     )
     mount(
         key="evidence",

@@ -9,7 +9,7 @@ from osler.calibrate.words import GROUP
 from osler.explain import cautions
 from osler.explain.explanation import Explanation, ExplanationWarning, Finding
 from osler_dashboard.components import frame
-from osler_dashboard.words import day, percent, sentence, site_name, spoken, warning
+from osler_dashboard.words import day, percent, sentence, site_name, spoken
 
 DECISIONS = {
     "called": "above the point from which it is called ({})",
@@ -106,13 +106,6 @@ def _moved(explanation: Explanation) -> str:
         f'<div class="o-moved o-patch">Adjusted to {escape(site_name(explanation.site or ""))} since '
         f"{day(patch.created)}{until}: {escape(done)}. Without it: <b>{escape(said(patch.finding_without))}</b></div>"
     )
-
-
-def told_of(warned: Iterable[ExplanationWarning]) -> list[str]:
-    """Say the warnings of an explanation, those that stand elsewhere on the page left out."""
-    return [
-        TOLD[one.code] if one.code in TOLD else warning(one.code) for one in warned if one.code != cautions.ABSTAINS
-    ]
 
 
 def _beside(warned: Iterable[ExplanationWarning]) -> str:

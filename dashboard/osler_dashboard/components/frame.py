@@ -12,6 +12,7 @@ from osler_dashboard.components.assets import asset
 
 LOGO_LIGHT, LOGO_DARK = ("#1C2730", "#1F5F99", "#C25E12"), ("#EAE7E0", "#8CC0F0", "#F2A765")
 MARKS = re.compile(r"[\\`*_{}\[\]()#+\-.!|~:$<>&]")
+COMMAND = re.compile("`([^`]+)`")
 RESEARCH_USE = "Research use only. Not a medical device."
 
 
@@ -55,4 +56,5 @@ def phantom_chip(phantom: bool) -> str:
 
 def nothing(title: str, what_to_do: str) -> None:
     """Say in one friendly sentence that there is nothing to show, and what to do about it."""
-    html(f'<div class="o-empty"><h2>{escape(title)}</h2><p class="o-quiet">{escape(what_to_do)}</p></div>')
+    told = COMMAND.sub(r"<code>\1</code>", escape(what_to_do))
+    html(f'<div class="o-empty"><h2>{escape(title)}</h2><p class="o-quiet">{told}</p></div>')

@@ -6,6 +6,7 @@ import streamlit as st
 
 from osler.access import Action
 from osler.archive import StudyRecord
+from osler_contracts.errors import OslerError
 from osler_dashboard import services, session
 from osler_dashboard.components import frame
 
@@ -26,7 +27,11 @@ def hand_out(study: StudyRecord) -> None:
         stands = (study.uid, kind, services.reviews_of(study.uid).revision)
         if st.button("Make the report", key="make-report"):
             session.require(Action.EXPORT)
-            made = services.report(study.uid, kind)
+            try:
+                made = services.report(study.uid, kind)
+            except OslerError as error:
+                st.warning(f"{error.message} {error.mend}")
+                return
             session.record("report.make", subject=study.uid, format=kind)
             st.session_state[_MADE] = (stands, made)
         held = st.session_state.get(_MADE)

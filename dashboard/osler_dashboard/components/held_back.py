@@ -9,7 +9,6 @@ import streamlit as st
 from osler.access import Action
 from osler.archive.quarantine import Reason
 from osler.ingest.release import MAX_REASON, Decision
-from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_dashboard import session, site_services
 from osler_dashboard.components import frame
@@ -103,5 +102,4 @@ def _help(file: Reason) -> str:
 def _told(decision: Decision) -> str:
     if decision.outcome in DONE:
         return DONE[decision.outcome]
-    code = Code(decision.code) if decision.code in set(Code) else None
-    return f"The file stays: {reason(decision.code) if code else 'something else speaks against it'}."
+    return f"The file stays: {reason(decision.code) if decision.code else 'something else speaks against it'}."

@@ -12,7 +12,6 @@ from osler_contracts.errors import OslerError
 from osler_dashboard import image_services, services
 from osler_dashboard.components import frame
 from osler_dashboard.components.viewer import (
-    KEY,
     Earlier,
     Maps,
     Slide,
@@ -76,23 +75,19 @@ def _keep_wanted() -> None:
 
 
 def _send(study: StudyRecord, asked: Wanted, start: int) -> None:
-    places = [start] if asked.study != st.session_state.get(KEY) and not asked.images else list(asked.images)
-    slot = 0
     if asked.region is not None and 0 <= asked.image < len(study.instances):
         shown = image_services.part(study, asked.image, asked.region)
         if shown is not None:
             send(9, f"{asked.study}|part", shown)
         return
-    for place in places:
-        if not 0 <= place < len(study.instances):
-            continue
+    places = [one for one in asked.images or (start,) if 0 <= one < len(study.instances)]
+    for slot, place in enumerate(places):
         key = image_key(asked.study, place)
         try:
             shown = image_services.shown(study, place)
         except OslerError as error:
             shown = refusal(key, f"{UNREADABLE}: {REASONS.get(error.code, 'it is damaged')}.")
         send(slot, key, shown)
-        slot += 1
 
 
 def _send_maps(study: StudyRecord, name: str, place: int, mapped: Sequence[str]) -> None:

@@ -13,7 +13,6 @@ SEEN = {
     "present": "likely present",
     "absent": "likely absent",
     "uncertain": "unproven",
-    "ignored": "ignored at this site",
 }
 IGNORED = "ignored at this site"
 SAID = {

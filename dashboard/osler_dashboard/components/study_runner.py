@@ -91,8 +91,7 @@ def _results(study: ReaderStudy) -> None:
     if not st.toggle("Show the results so far", key=f"results-{study.protocol.name}"):
         return
     session.require(Action.RUN_READER_STUDY)
-    with st.spinner("Drawing readers and patients again"):
-        made = reader_services.export(study)
+    made = reader_services.export(study)
     session.record_once("reader-study.results", subject=study.protocol.name)
     frame.html(figures(made.measures))
     frame.html(

@@ -227,7 +227,7 @@ def send(slot: int, key: str, shown: Shown) -> None:
     """
     stamp = zlib.crc32(shown.packed)
     head = json.dumps({**shown.head, "key": key, "stamp": stamp}).encode()
-    mount = st.components.v2.component("osler_parcel", html="<i></i>", js=asset("parcel.js"))
+    mount = st.components.v2.component("osler_parcel", html="<i></i>", js=asset("shelf.js") + asset("parcel.js"))
     mount(key=f"{PARCEL}-{slot}", data=struct.pack("<I", len(head)) + head + shown.packed)
 
 
@@ -243,7 +243,7 @@ def viewer(
         earlier: Earlier studies of the patient, to compare with.
         on_wanted: Called when the viewer asks for something; `wanted` then says for what.
     """
-    script = asset("pane.js") + asset("hand.js") + asset("viewer.js")
+    script = asset("shelf.js") + asset("pane.js") + asset("hand.js") + asset("viewer.js")
     mount = st.components.v2.component("osler_viewer", html=asset("viewer.html"), css=asset("viewer.css"), js=script)
     told = {
         "study": study,

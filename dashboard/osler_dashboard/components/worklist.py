@@ -56,8 +56,9 @@ def worklist(rows: Sequence[bytes], on_opened: Callable[[], None]) -> None:
         rows: The studies, each a `Line` as a JSON object.
         on_opened: Called when one is opened; `opened` then says which.
     """
+    script = asset("element.js") + asset("worklist.js")
     mount = st.components.v2.component(
-        "osler_worklist", html=asset("worklist.html"), css=asset("worklist.css"), js=asset("worklist.js")
+        "osler_worklist", html=asset("worklist.html"), css=asset("worklist.css"), js=script
     )
     mount(key=KEY, on_opened_change=on_opened, data=b'{"rows":[' + b",".join(rows) + b"]}")
 

@@ -8,6 +8,7 @@ from osler.access import Action
 from osler_contracts.errors import OslerError
 from osler_dashboard import pages, patient_services, services, session
 from osler_dashboard.components import frame
+from osler_dashboard.components.study_bar import STUDY
 from osler_dashboard.words import slug, warning
 
 FOUND, LONGEST, LONGEST_REASON = "patient_found", 64, 300
@@ -57,7 +58,7 @@ def found() -> None:
             record = studies.records[uid]
             if st.button(studies.names[uid], key=f"open-{slug(studies.names[uid])}", icon=":material/radiology:"):
                 session.require(Action.VIEW_STUDIES)
-                st.session_state["study"] = uid
+                st.session_state[STUDY] = uid
                 st.switch_page(pages.address("study"), query_params={"study": slug(studies.names[uid])})
             images = len(record.instances)
             told = [f"{images} {'image' if images == 1 else 'images'}", *(warning(code) for code in record.warnings)]

@@ -11,11 +11,10 @@ from osler.reader_study.study import ReaderStudy, Turn
 from osler_dashboard import reader_services, session
 from osler_dashboard.components import frame
 from osler_dashboard.components.assets import asset
-from osler_dashboard.components.case import case, leave
+from osler_dashboard.components.case import ON, case, leave
 from osler_dashboard.components.study_runner import running
 from osler_dashboard.words import day
 
-ON = "reader_study_on"
 READ, RUN = "Read", "Run"
 
 
@@ -62,7 +61,7 @@ def show() -> None:
     mine = {name: one for name, one in found.items() if who.may(Action.TAKE_PART) and one.takes_part(who.name)}
     runs = who.may(Action.RUN_READER_STUDY)
     if st.session_state.get(ON) not in mine:
-        frame.html('<h2 class="o-title">Reader study</h2>')
+        st.markdown("## Reader study")
         choice = READ if mine else RUN
         if mine and runs:
             choice = st.segmented_control("View", [READ, RUN], default=READ, label_visibility="collapsed") or READ

@@ -71,7 +71,7 @@ def show() -> None:
             "Run `osler shift run RECIPE --workspace DIR` or `osler adapt bench`; `osler demo` shows what they look like.",
         )
         return
-    frame.html('<h2 class="o-title">Shift lab</h2>')
+    st.markdown("## Shift lab")
     chosen = st.selectbox("Experiment", list(names), format_func=names.__getitem__, key="experiment")
     with st.container(key="lab"):
         if chosen == DEMONSTRATION:
