@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -35,7 +36,16 @@ KNOWN = {
     "cuda-toolkit": "NVIDIA's terms, which allow what torch's wheel does with it",
 }
 NVIDIA = re.compile(r"nvidia-[a-z0-9-]+")  # brought by torch's wheel, under NVIDIA's terms
-HOST = re.compile(r"file:/|://[^/\"\s]*(?:localhost|127\.0\.0\.1|\.local\b|\.internal\b)|/home/|/root/|/tmp/")
+HOST = re.compile(r"file:/|://[^/\"\s]*(?:localhost|127\.0\.0\.1|\[::1\]|\.local\b|\.internal\b)")
+
+
+def places() -> re.Pattern[str]:
+    """Return what a path of this machine looks like: its own folders anywhere, or an absolute path below one at its top."""
+    own = {Path.home(), Path(tempfile.gettempdir()), Path(sys.prefix), ROOT}
+    own |= {path.resolve() for path in own}
+    exact = [re.escape(str(path)) + r"(?![\w-])" for path in own if path != Path(path.anchor)]
+    top = [re.escape(path.name) for path in Path(ROOT.anchor).iterdir() if path.is_dir()]
+    return re.compile("|".join([*exact, rf"(?<![\w./-]){re.escape(ROOT.anchor)}(?:{'|'.join(top)})/"]))
 
 
 def canonical(name: str) -> str:
@@ -108,6 +118,20 @@ def test_every_licence_is_one_that_we_may_pass_on(packages: dict[str, Distributi
     assert odd == {}
 
 
+@pytest.mark.parametrize("form", ['"{}/x.whl"', "at {}/x", "PREFIX={}/x,", "[{}/x]", '"{}"'])
+def test_a_path_of_this_machine_is_seen(form: str) -> None:
+    for path in (Path.home(), Path(tempfile.gettempdir()), Path(sys.prefix), ROOT):
+        assert places().search(form.format(path))
+    assert places().search('"https://example.org/a/b", "a/b", "and/or"') is None
+
+
+@pytest.mark.parametrize(
+    "address", ["file:///a", "http://localhost:1/a", "https://a@127.0.0.1/", "http://[::1]:8/", "http://a.local/"]
+)
+def test_an_address_within_a_network_is_seen(address: str) -> None:
+    assert HOST.search(f'"{address}"')
+
+
 @pytest.mark.slow
 def test_the_bill_of_materials_holds_every_package_and_no_machine(
     packages: dict[str, Distribution], tmp_path: Path
@@ -123,6 +147,7 @@ def test_the_bill_of_materials_holds_every_package_and_no_machine(
     listed = {canonical(one["name"]): one["version"] for one in bill["components"]}
     assert {name: one.version for name, one in packages.items() if listed.get(name) != one.version} == {}
     assert HOST.search(text) is None
+    assert places().search(text) is None
 
 
 def test_the_citation_is_of_this_version() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -205,16 +206,30 @@ def _ramp(number: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def ward(
+def save_model(
+    make_pipeline: Callable[..., Pipeline], encoder: OpenClipEncoder, resnet_folder: Path
+) -> Callable[..., Pipeline]:
+    """Return a saver of a model `random` with its encoder beside it; values replace fields of its pipeline."""
+
+    def save(workspace: Workspace, count: int = 5, **values: object) -> Pipeline:
+        pipeline = replace(make_pipeline(encoder.width, count, encoder=encoder), **values)
+        folder = save_bottleneck(pipeline, workspace.models / "random", card="# Random\n")
+        shutil.copytree(resnet_folder, folder / "encoder")
+        return pipeline
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def built_ward(
     tmp_path_factory: pytest.TempPathFactory,
     make_radiograph: Callable[..., Dataset],
-    make_pipeline: Callable[..., Pipeline],
-    encoder: OpenClipEncoder,
-    resnet_folder: Path,
+    save_model: Callable[..., Pipeline],
 ) -> Workspace:
-    """Return a workspace with a model `random` and two deliveries of site c.
+    """Return the workspace that `ward` copies: never open it for anything but another copy.
 
-    The first are 30 labelled studies of 26 patients, the second 24 that look other and have no label.
+    It has a model `random` and two deliveries of site c: the first are 30 labelled studies of 26 patients, the second 24
+    that look other and have no label. Nothing is encoded.
     """
     root = tmp_path_factory.mktemp("ward")
     workspace = Workspace.open(root / "workspace", create=True)
@@ -236,6 +251,12 @@ def ward(
             today=date(2024, 5, 1),
         )
         assert summary.accepted == len(numbers)
-    save_bottleneck(make_pipeline(encoder.width, encoder=encoder), workspace.models / "random", card="# Random\n")
-    shutil.copytree(resnet_folder, workspace.models / "random" / "encoder")
+    save_model(workspace)
     return workspace
+
+
+@pytest.fixture
+def ward(built_ward: Workspace, tmp_path: Path) -> Workspace:
+    """Return a copy of `built_ward` for one test, to change."""
+    shutil.copytree(built_ward.root, tmp_path / "ward")
+    return Workspace.open(tmp_path / "ward")

@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from alembic import command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.platform.meanwhile import meanwhile
 
 from osler import audit, backup
 from osler.access.accounts import AccountFile
@@ -35,15 +35,13 @@ from osler_contracts.errors import OslerError
 
 
 @pytest.fixture
-def hospital(ward: Workspace, tmp_path: Path) -> Workspace:
-    """Return a copy of a workspace with studies, a model and a signed review."""
-    shutil.copytree(ward.root, tmp_path / "hospital")
-    opened = Workspace.open(tmp_path / "hospital")
-    uid = Archive(opened).studies()[0].uid
-    told = StudyExplainer(opened, "random").explain(uid)
-    save_review(opened, review_of(told, told, Draft(comment="as shown"), "Dr A"))
-    audit.record(opened, actor="Dr A", action="study.sign", subject=uid)
-    return opened
+def hospital(ward: Workspace) -> Workspace:
+    """Return a workspace with studies, a model and a signed review."""
+    uid = Archive(ward).studies()[0].uid
+    told = StudyExplainer(ward, "random").explain(uid)
+    save_review(ward, review_of(told, told, Draft(comment="as shown"), "Dr A"))
+    audit.record(ward, actor="Dr A", action="study.sign", subject=uid)
+    return ward
 
 
 def _answers(workspace: Workspace) -> list[str]:
@@ -78,19 +76,8 @@ def test_a_second_copy_shares_what_did_not_change(hospital: Workspace, tmp_path:
 
 
 def test_people_sign_while_a_copy_is_made(hospital: Workspace, tmp_path: Path) -> None:
-    done = threading.Event()
-
-    def signs() -> None:
-        while not done.is_set():
-            audit.record(hospital, actor="Dr B", action="study.view", subject="1.2.3")
-
-    writer = threading.Thread(target=signs)
-    writer.start()
-    try:
+    with meanwhile(lambda _: audit.record(hospital, actor="Dr B", action="study.view", subject="1.2.3")):
         made = [make_backup(hospital, tmp_path / "copies") for _ in range(3)]
-    finally:
-        done.set()
-        writer.join()
     for number, one in enumerate(made):
         restore_backup(one.folder, tmp_path / f"back{number}")
         found = audit.verify(Workspace.open(tmp_path / f"back{number}"))

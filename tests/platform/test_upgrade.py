@@ -22,13 +22,9 @@ OLDER_SCHEMA = "0001"
 
 
 @pytest.fixture
-def site(ward: Workspace, tmp_path: Path) -> Path:
-    """Return a copy of a workspace with studies and a model, and with nothing encoded.
-
-    Similar studies are sought among those encoded, no copy holds the features, and other tests encode the ward's studies.
-    """
-    shutil.copytree(ward.root, tmp_path / "site", ignore=shutil.ignore_patterns("cache"))
-    return tmp_path / "site"
+def site(ward: Workspace) -> Path:
+    """Return the folder of a workspace with studies and a model, and with nothing encoded."""
+    return ward.root
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: str, expect: int = 0) -> Any:

@@ -108,6 +108,8 @@ def test_the_file_of_the_hospital_becomes_what_streamlit_asks_for(workspace: Wor
         (FILE, 0o644),
         ("", 0o600),
         ("[", 0o600),
+        ("[" * 9999, 0o600),
+        ("title: 2026-02-31\n", 0o600),
         (FILE.replace("https://login", "http://login"), 0o600),
         (FILE.replace("https://osler", "http://osler"), 0o600),
         (FILE.replace("clinician", "surgeon"), 0o600),

@@ -14,18 +14,14 @@ import pytest
 from fastapi import FastAPI
 from pydicom.dataset import Dataset
 from starlette.testclient import TestClient
+from tests.platform.patches import by_hand, masked
 
 from osler.access.roles import Role
-from osler.adapt.changes import ConceptDelta
-from osler.adapt.patch import SitePatch
 from osler.adapt.store import PatchStore
 from osler.api.app import create
 from osler.api.settings import Settings
 from osler.api.tokens import TokenFile
-from osler.bottleneck.artefact import save_bottleneck
-from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler.bottleneck.pipeline import Pipeline
-from osler.explain.service import StudyExplainer
 from osler.ingest import ingest
 from osler.workspace import Workspace
 
@@ -33,14 +29,12 @@ STUDIES = 6
 
 
 @pytest.fixture(scope="session")
-def clinic(
+def built_clinic(
     tmp_path_factory: pytest.TempPathFactory,
     make_radiograph: Callable[..., Dataset],
-    make_pipeline: Callable[..., Pipeline],
-    encoder: OpenClipEncoder,
-    resnet_folder: Path,
+    save_model: Callable[..., Pipeline],
 ) -> Path:
-    """Return the root of a workspace with six studies of site c, a model `random` and two proposed patches."""
+    """Return the root of the workspace that tests copy: six studies of site c, a model `random`, two proposed patches."""
     root = tmp_path_factory.mktemp("clinic")
     (root / "files").mkdir()
     for number in range(STUDIES):
@@ -48,21 +42,9 @@ def clinic(
     workspace = Workspace.open(root / "workspace", create=True)
     summary = ingest(root / "files", site="c", workspace=workspace, key=bytes(32), workers=0, today=date(2024, 5, 1))
     assert summary.accepted == STUDIES
-    save_bottleneck(make_pipeline(encoder.width, encoder=encoder), workspace.models / "random", card="# Random\n")
-    shutil.copytree(resnet_folder, workspace.models / "random" / "encoder")
-    pipeline = StudyExplainer(workspace, "random").pipeline
-    for concept in (1, 2):
-        delta = ConceptDelta(float(pipeline.neutral[concept]), mask=True, sentence=f"masked *concept {concept}*")
-        patch = SitePatch(
-            "c",
-            pipeline.digest,
-            pipeline.bank.digest,
-            "by hand",
-            "2024-05-01",
-            "a reason",
-            deltas={f"concept_{concept}": delta},
-        )
-        PatchStore(workspace.patches).save(patch)
+    pipeline = save_model(workspace)
+    for concept in ("concept_1", "concept_2"):
+        PatchStore(workspace.patches).save(by_hand(pipeline, masked(pipeline, concept), site="c"))
     return workspace.root
 
 
@@ -101,13 +83,19 @@ class Api:
 
 
 @pytest.fixture
-def make_api(clinic: Path, tmp_path: Path) -> Iterator[Callable[..., Api]]:
+def clinic(built_clinic: Path, tmp_path: Path) -> Path:
+    """Return the root of a copy of the clinic for one test, to change."""
+    return Path(shutil.copytree(built_clinic, tmp_path / "clinic"))
+
+
+@pytest.fixture
+def make_api(built_clinic: Path, tmp_path: Path) -> Iterator[Callable[..., Api]]:
     """Return a maker of APIs, each over a clinic of its own; arguments are settings."""
     opened: list[TestClient] = []
 
     def make(**settings: Any) -> Api:
         root = tmp_path / f"clinic{len(opened)}"
-        shutil.copytree(clinic, root)
+        shutil.copytree(built_clinic, root)
         return _open(root, opened, **settings)
 
     yield make
@@ -116,11 +104,11 @@ def make_api(clinic: Path, tmp_path: Path) -> Iterator[Callable[..., Api]]:
 
 
 @pytest.fixture(scope="module")
-def shared_api(clinic: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def shared_api(built_clinic: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """Return an API over a clinic that a module's tests share."""
     opened: list[TestClient] = []
     root = tmp_path_factory.mktemp("shared") / "clinic"
-    shutil.copytree(clinic, root)
+    shutil.copytree(built_clinic, root)
     yield _open(root, opened)
     opened[0].__exit__(None, None, None)
 

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.platform.ports import free_port
 
 from osler.api.app import describe
 from osler.api.tokens import TokenFile
@@ -61,6 +62,14 @@ def test_a_token_goes_into_a_file_of_its_own(
     assert len(TokenFile(workspace).all()) == 1
 
 
+def test_a_token_that_cannot_be_written_is_not_issued(workspace: Workspace, tmp_path: Path) -> None:
+    issue = ("token", "issue", "loader", "--program", "--role", "clinician", "--out")
+    assert api(workspace, *issue, str(tmp_path / "nowhere" / "token")) == 1
+    assert TokenFile(workspace).all() == []
+    assert api(workspace, "token", "issue", "nobody", "--role", "clinician", "--out", str(tmp_path / "token")) == 1
+    assert not (tmp_path / "token").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "status"),
     [
@@ -69,6 +78,7 @@ def test_a_token_goes_into_a_file_of_its_own(
         (("token", "revoke", "000000000000"), 1),
         (("--port", "0"), 2),
         (("--rate", "0"), 2),
+        (("--rate", "nan"), 2),
     ],
 )
 def test_what_cannot_be_done_is_told(workspace: Workspace, words: tuple[str, ...], status: int) -> None:
@@ -92,9 +102,7 @@ def test_the_description_is_printed_without_a_server(capsys: pytest.CaptureFixtu
 @pytest.fixture
 def server(clinic: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start the command with two workers over the clinic; return the process and its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "osler.cli.main", "api", "--workspace", str(clinic), "--port", str(port)]
     with subprocess.Popen(
         [*command, "--workers", "2", "--json"],

@@ -150,13 +150,17 @@ def test_issuing_and_revoking_are_audited_without_the_secret(tokens: TokenFile, 
     assert secret_of(text) not in json.dumps([dict(one.details) for one in told])
 
 
-@pytest.mark.parametrize("spoil", ["mode", "version", "content"])
+@pytest.mark.parametrize("spoil", ["mode", "version", "content", "zone", "word"])
 def test_a_file_that_is_open_or_spoilt_lets_nobody_in(tokens: TokenFile, spoil: str) -> None:
     text, _ = tokens.issue("Dr Baum", ("clinician",), actor="Root")
     if spoil == "mode":
         tokens.path.chmod(0o644)
     elif spoil == "version":
         tokens.path.write_text(tokens.path.read_text().replace('"version": 1', '"version": 99'))
+    elif spoil == "zone":
+        tokens.path.write_text(tokens.path.read_text().replace("+00:00", ""))
+    elif spoil == "word":
+        tokens.path.write_text(tokens.path.read_text().replace('"program": false', '"program": []'))
     else:
         tokens.path.write_text("{")
     fresh = TokenFile(tokens._workspace)

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -32,6 +33,7 @@ from osler.deid.crosswalk import Crosswalk
 from osler.feedback import Conclusion, Review, read_reviews, save_review
 from osler.ingest import ingest
 from osler.watch.models import WatchStep, WatchStudy
+from osler.watch.waiting_room import WaitingRoom, room_of
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -156,6 +158,11 @@ def _traces(archive: Archive, study: str, patient: str) -> None:
     (workspace.artifacts / "run" / "table.json").write_text(json.dumps({"studies": [study, "2.25.1"]}))
     (workspace.cache / "features" / "ab").mkdir(parents=True)
     (workspace.cache / "features" / "ab" / "x.safetensors").write_bytes(b"x")
+    (workspace.cache / "explain").mkdir()
+    np.savez(workspace.cache / "explain" / "x.npz", uids=np.array([study, "2.25.1"]))  # four bytes a character
+    room = WaitingRoom(workspace)
+    (room.empty(study) / "0.dcm").write_bytes(b"DICM of MRN00001")
+    (room.empty("2.25.1") / "0.dcm").write_bytes(b"of somebody else")
     with Session(archive.engine) as session:
         session.add(WatchStudy(uid=study, sealed="sealed", stage="done", seen=0.0, touched=0.0, due=0.0))
         session.add(WatchStep(study=study, step="stored", at=0.0))
@@ -183,6 +190,8 @@ def test_a_patient_is_taken_out_with_every_trace(archive: Archive, crosswalk: Cr
     content = _bytes_of(archive)
     for trace in (patient, study, pseudonymizer.uid("1.2.3.1.3"), "MRN00001"):
         assert trace.encode() not in content
+        assert trace.encode("utf-32-le") not in content
+    assert [path.parent.name for path in room_of(archive.workspace).rglob("*.dcm")] == ["2.25.1"]
     assert [study.patient for study in archive.studies()] == [pseudonymizer.patient("MRN00002", "a")]
     assert [review.study for review in read_reviews(archive.workspace)] == ["2.25.1"]
     with Session(archive.engine) as session:

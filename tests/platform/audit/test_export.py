@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
+from tests.platform.database.postgres import in_files
 
 from osler import audit
 from osler.audit.entry import START, Words, entry_after, parse
@@ -22,7 +23,6 @@ from osler.audit.message import message_of
 from osler.cli.main import main
 from osler.workspace import Workspace
 
-IN_FILES = pytest.mark.parametrize("kept_in", ["files"], indirect=True)
 CODED = {"csd-code", "codeSystemName", "originalText"}
 # PS3.15 A.5.1: the children of each element in their order, with how many there may be; its attributes, those it must have first.
 CHILDREN = {
@@ -164,7 +164,7 @@ def test_an_export_holds_each_entry_once_and_ties_to_the_log(
     assert run(capsys, *place, "--out", str(again))[0] == 2, "an export is not written over"
 
 
-@IN_FILES
+@in_files()
 def test_the_next_export_goes_on_where_the_last_ended(
     workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,7 +181,7 @@ def test_the_next_export_goes_on_where_the_last_ended(
     assert (status, "audit-broken" in wrong, (tmp_path / "3.xml").exists()) == (1, True, False)
 
 
-@IN_FILES
+@in_files()
 def test_a_range_of_time(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = datetime.fromisoformat(audit.entries(workspace)[0].time)
     place = ("--workspace", str(workspace.root))
@@ -192,7 +192,9 @@ def test_a_range_of_time(workspace: Workspace, tmp_path: Path, capsys: pytest.Ca
     assert messages(tmp_path / "b") == []
     later = (first + timedelta(days=1)).isoformat()
     assert json.loads(run(capsys, *place, "--out", str(tmp_path / "c"), "--since", later, "--json")[1])["messages"] == 0
-    assert run(capsys, *place, "--out", str(tmp_path / "d"), "--since", "yesterday")[0] == 2
+    status, _, wrong = run(capsys, *place, "--out", str(tmp_path / "d"), "--since", "yesterday")
+    assert status == 2
+    assert "'yesterday' is no moment such as 2026-03-01T08:00" in wrong
 
 
 def test_a_broken_log_is_refused_unless_that_is_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -211,6 +213,27 @@ def test_a_broken_log_is_refused_unless_that_is_wanted(tmp_path: Path, capsys: p
     assert "NOT sound. Entry 2" in text
     assert len(messages(out)) == 4
     assert log.read_bytes() == before, "nothing is added to evidence"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"number": "2"}, {"actor": 7}, {"subject": None}, {"details": []}, {"details": {"to": 1}}, {"time": "ä long ago"}],
+)
+@pytest.mark.parametrize("form", ["dicom", "syslog"])
+def test_what_can_be_read_of_a_broken_log_is_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, object], form: str
+) -> None:
+    workspace = Workspace.open(tmp_path / "workspace", create=True)
+    for number in range(3):
+        audit.record(workspace, actor="A", action="study.view", subject=f"2.25.{number}")
+    log, out = workspace.feedback / audit.LOG, tmp_path / "log.xml"
+    lines = log.read_bytes().splitlines(keepends=True)
+    lines[1] = json.dumps(json.loads(lines[1]) | change).encode() + b"\n"
+    log.write_bytes(b"".join(lines))
+    place = ("--workspace", str(workspace.root), "--out", str(out), "--unsound", "--form", form)
+    assert "NOT sound. Entry 2" in run(capsys, *place)[1]
+    assert out.read_bytes().count(b"<AuditMessage") == (3 if "time" in change else 2)
+    assert main(["audit", "show", "--workspace", str(workspace.root), "--subject", "2.25"]) == 0
 
 
 def test_a_log_changed_behind_the_check_is_noticed(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.platform.database.postgres import in_files
 
 from osler import audit
 from osler.audit import HEAD, LOG, RECOVERED, Entry, entries, record, verify
@@ -25,7 +26,6 @@ from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
-IN_FILES = pytest.mark.parametrize("kept_in", ["files"], indirect=True)
 WRITER = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -75,7 +75,7 @@ def together(workspace: Workspace, count: int, size: int = 0) -> list[Future[Ent
         return made
 
 
-@IN_FILES
+@in_files()
 def test_all_who_wait_share_one_wait_for_the_disk(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
     real = os.fsync
@@ -92,7 +92,7 @@ def test_all_who_wait_share_one_wait_for_the_disk(workspace: Workspace, monkeypa
     assert verify(workspace).fault is None
 
 
-@IN_FILES
+@in_files()
 @pytest.mark.parametrize(("count", "size"), [(BATCH + 9, 0), (40, 3900)])
 def test_more_than_a_batch_is_written_in_several(workspace: Workspace, count: int, size: int) -> None:
     made = [one.result() for one in together(workspace, count, size)]
@@ -108,7 +108,7 @@ def test_each_thread_gets_its_own_entry(workspace: Workspace) -> None:
     assert verify(workspace).fault is None
 
 
-@IN_FILES
+@in_files()
 def test_where_the_log_cannot_be_written_all_who_wait_are_told(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +124,7 @@ def test_where_the_log_cannot_be_written_all_who_wait_are_told(
     assert verify(workspace).fault is None
 
 
-@IN_FILES
+@in_files()
 def test_a_log_that_was_tampered_with_is_told_to_all_who_wait(workspace: Workspace) -> None:
     write(workspace, "second")
     log = workspace.feedback / LOG
@@ -134,7 +134,7 @@ def test_a_log_that_was_tampered_with_is_told_to_all_who_wait(workspace: Workspa
     assert len(told) == 3
 
 
-@IN_FILES
+@in_files()
 def test_a_crash_anywhere_in_a_batch_leaves_a_log_that_goes_on(workspace: Workspace) -> None:
     log, head = workspace.feedback / LOG, workspace.feedback / HEAD
     former, before = head.read_bytes(), log.read_bytes()
@@ -163,7 +163,7 @@ def test_a_crash_anywhere_in_a_batch_leaves_a_log_that_goes_on(workspace: Worksp
         assert verify(workspace).fault is None
 
 
-@IN_FILES
+@in_files()
 def test_a_child_of_a_process_whose_threads_wait_can_write(workspace: Workspace) -> None:
     waiting = group_of(str(workspace.root), "None")._waiting
     with ThreadPoolExecutor(1) as pool:
@@ -173,14 +173,18 @@ def test_a_child_of_a_process_whose_threads_wait_can_write(workspace: Workspace)
                 time.sleep(0.001)
             child = os.fork()
             if child == 0:
-                write(workspace, "child")
-                os._exit(0)
+                ended = 1
+                try:
+                    write(workspace, "child")
+                    ended = 0
+                finally:
+                    os._exit(ended)  # it must not go on with the tests of its parent
         assert waits.result().subject == "parent"
         assert os.waitpid(child, 0)[1] == 0
     assert sorted(one.subject for one in entries(workspace)) == ["child", "first", "parent"]
 
 
-@IN_FILES
+@in_files()
 @pytest.mark.parametrize("after", [1, 40, 150])
 def test_what_was_acknowledged_outlives_the_process(workspace: Workspace, after: int) -> None:
     """Killed (-9) while eight threads write, again and again on one log; the last line may be torn, none is lost."""

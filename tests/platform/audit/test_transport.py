@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import re
@@ -10,15 +9,11 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from lxml import etree
+from tests.platform.tls import Identity, make_identity
 
 from osler import audit
 from osler.audit.transport import Address, framed, send
@@ -30,38 +25,13 @@ from osler_contracts.errors import OslerError
 HEADER = re.compile(rb"<(\d+)>1 (\S+) (\S+) (\S+) (\S+) (\S+) - (.*)", re.DOTALL)  # RFC 5424, 6
 
 
-def make_identity(folder: Path, name: str, host: str = "127.0.0.1") -> Path:
-    """Write a key and a certificate that vouches for itself into one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(host))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    form = serialization.Encoding.PEM
-    secret = key.private_bytes(form, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path = folder / f"{name}.pem"
-    path.write_bytes(certificate.public_bytes(form) + secret)
-    return path
-
-
 class Repository:
     """An audit repository: takes one connection, and keeps the bytes that came."""
 
-    def __init__(self, identity: Path, clients: Path | None = None, *, polite: bool = True) -> None:
-        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.context.load_cert_chain(identity)
+    def __init__(self, identity: Identity, clients: Identity | None = None, *, polite: bool = True) -> None:
+        self.context = identity.server()
         if clients is not None:
-            self.context.load_verify_locations(clients)
+            self.context.load_verify_locations(clients.certificate)
             self.context.verify_mode = ssl.CERT_REQUIRED
         self.received, self.polite = b"", polite
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -99,12 +69,12 @@ class Repository:
 
 
 @pytest.fixture
-def identity(tmp_path: Path) -> Path:
+def identity(tmp_path: Path) -> Identity:
     return make_identity(tmp_path, "repository")
 
 
 @pytest.fixture
-def repository(identity: Path) -> Iterator[Repository]:
+def repository(identity: Identity) -> Iterator[Repository]:
     running = Repository(identity)
     yield running
     running.close()
@@ -120,9 +90,9 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def test_what_arrives_are_the_messages_of_the_log(
-    workspace: Workspace, repository: Repository, identity: Path, capsys: pytest.CaptureFixture[str]
+    workspace: Workspace, repository: Repository, identity: Identity, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = ("--workspace", str(workspace.root), "--ca", str(identity), "--source", "osler at A", "--json")
+    place = ("--workspace", str(workspace.root), "--ca", str(identity.certificate), "--source", "osler at A", "--json")
     assert main(["audit", "export", *place, "--to", repository.address]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["messages"], said["confirmed"]) == (4, True)
@@ -146,7 +116,7 @@ def test_what_arrives_are_the_messages_of_the_log(
 def test_nothing_is_said_to_a_repository_whose_certificate_is_not_trusted(
     workspace: Workspace, repository: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str], *, other: bool
 ) -> None:
-    trusted = ("--ca", str(make_identity(tmp_path, "other"))) if other else ()
+    trusted = ("--ca", str(make_identity(tmp_path, "other").certificate)) if other else ()
     assert main(["audit", "export", "--workspace", str(workspace.root), "--to", repository.address, *trusted]) == 1
     assert "[server-unreachable]" in capsys.readouterr().err
     assert repository.close() == b""
@@ -156,27 +126,40 @@ def test_nor_to_one_of_another_name(tmp_path: Path) -> None:
     identity = make_identity(tmp_path, "elsewhere", "127.0.0.9")
     running = Repository(identity)
     with pytest.raises(OslerError) as caught:
-        send([b"1 x"], Address.parse(running.address, identity))
+        send([b"1 x"], Address.parse(running.address, identity.certificate))
     assert caught.value.code is Code.SERVER_UNREACHABLE
     assert running.close() == b""
 
 
-def test_a_repository_may_ask_who_sends(identity: Path, tmp_path: Path) -> None:
+def test_a_repository_may_ask_who_sends(identity: Identity, tmp_path: Path) -> None:
     ours, others = make_identity(tmp_path, "ours"), make_identity(tmp_path, "others")
     running = Repository(identity, clients=ours)
-    assert send([b"1 x"] * 3, Address.parse(running.address, identity, ours)).confirmed
+    assert send([b"1 x"] * 3, Address.parse(running.address, identity.certificate, ours.both)).confirmed
     assert running.messages() == [b"x"] * 3
-    for shown in (None, others):
+    for shown in (None, others.both):
         running = Repository(identity, clients=ours)
         with pytest.raises(OslerError) as caught:
-            send([b"1 x"], Address.parse(running.address, identity, shown))
+            send([b"1 x"], Address.parse(running.address, identity.certificate, shown))
         assert caught.value.code is Code.SERVER_UNREACHABLE
         assert running.close() == b""
 
 
-def test_an_end_that_is_not_confirmed_is_told(identity: Path) -> None:
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_a_certificate_that_cannot_be_used_is_told_as_such(
+    identity: Identity, tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "spoilt.pem"
+    if content is not None:
+        path.write_bytes(content)
+    for files in ((path, None), (identity.certificate, path), (identity.certificate, identity.certificate)):
+        with pytest.raises(OslerError) as caught:
+            send([b"1 x"], Address.parse("syslog+tls://127.0.0.1", *files))
+        assert caught.value.code is Code.LOGIN_INVALID
+
+
+def test_an_end_that_is_not_confirmed_is_told(identity: Identity) -> None:
     running = Repository(identity, polite=False)
-    done = send([b"1 x"], Address.parse(running.address, identity))
+    done = send([b"1 x"], Address.parse(running.address, identity.certificate))
     assert (done.messages, done.confirmed) == (1, False)
     assert running.messages() == [b"x"]
 

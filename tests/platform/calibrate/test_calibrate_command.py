@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from scipy.special import softmax
+from tests.platform.patches import by_hand, masked
 
 from osler import audit
-from osler.adapt.changes import ConceptDelta
 from osler.adapt.patch import SitePatch, support_digest
 from osler.adapt.support_store import SupportStore
 from osler.calibrate.store import CalibrationStore
@@ -26,8 +26,6 @@ CALIBRATE = ("calibrate", "--site", "c", "--model", "random", "--expires", "2999
 
 @pytest.fixture
 def explainer(ward: Workspace) -> StudyExplainer:
-    for path in [*ward.calibrations.glob("*.json"), *ward.patches.rglob("*.json")]:
-        path.unlink()
     return StudyExplainer(ward, "random")
 
 
@@ -43,17 +41,7 @@ def refusal(workspace: Workspace, *words: str, capsys: pytest.CaptureFixture[str
 
 def patch_on(explainer: StudyExplainer, uids: list[str]) -> SitePatch:
     pipeline = explainer.pipeline
-    delta = ConceptDelta(float(pipeline.neutral[1]), mask=True, sentence="masked *concept 1*: a reason")
-    return SitePatch(
-        "c",
-        pipeline.digest,
-        pipeline.bank.digest,
-        "by hand",
-        "2024-05-01",
-        "a reason",
-        deltas={"concept_1": delta},
-        support=support_digest(uids),
-    )
+    return by_hand(pipeline, masked(pipeline, "concept_1"), site="c", support=support_digest(uids))
 
 
 def test_a_calibration_is_what_explanations_then_speak_by(

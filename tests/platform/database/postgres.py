@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from tests.platform.ports import free_port
 
 from osler.database.engine import forget_engines
 from osler.database_address import VARIABLE
@@ -32,14 +32,6 @@ def _programs() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
     assert found, "PostgreSQL is not installed; see CONTRIBUTING.md"
     return found[-1].parent
-
-
-def free_port() -> int:
-    """Return a port that nobody listens at now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -74,7 +74,7 @@ def test_the_environment_goes_first_then_the_workspace_then_files(
     assert address_of(workspace) == Address("postgresql://db/own")
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"url": "x"}'])
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"url": "x"}', '{"id": "1", "url": 5}', "[" * 100_000])
 def test_a_note_that_cannot_be_read_does_not_lead_back_to_files(workspace: Workspace, content: str) -> None:
     (workspace.root / SETTING).write_text(content)
     with pytest.raises(OslerError) as caught:

@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pydicom.dataset import Dataset
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, event, inspect, text
 
 from osler.archive import Archive
 from osler.archive.retention import retain
@@ -215,3 +215,11 @@ def test_tables_of_something_else_are_left_alone(workspace: Workspace) -> None:
     with pytest.raises(OslerError, match="a table runs that is not") as caught:
         Archive(workspace)
     assert caught.value.code is Code.DATABASE_INVALID
+
+
+def test_tables_that_another_process_makes_meanwhile_are_all_seen_or_none(workspace: Workspace) -> None:
+    engine, other = sqlite_engine(workspace.index_url), sqlite_engine(workspace.index_url)
+    with engine.connect() as connection:
+        event.listen(connection, "after_cursor_execute", lambda *_: prepare(other, workspace, upgrade=False), once=True)
+        assert revision_of(connection) is None
+        assert revision_of(connection) == HEAD

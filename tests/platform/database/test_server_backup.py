@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -14,14 +13,13 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 from sqlalchemy import insert
+from tests.platform.meanwhile import meanwhile
 
 from osler import audit, backup
 from osler.archive import Archive
 from osler.archive.arrivals import arrival_order
 from osler.archive.models import Study
 from osler.backup import CONTENT, make_backup, restore_backup, verify_backup
-from osler.bottleneck.artefact import save_bottleneck
-from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler.bottleneck.pipeline import Pipeline
 from osler.cli.main import main
 from osler.database import open_database, to_files, transaction
@@ -51,9 +49,7 @@ def served(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     make_radiograph: Callable[..., Dataset],
-    make_pipeline: Callable[..., Pipeline],
-    encoder: OpenClipEncoder,
-    resnet_folder: Path,
+    save_model: Callable[..., Pipeline],
 ) -> Workspace:
     """Return a workspace begun in PostgreSQL: three studies, one refused file, a model, a signed review, a report, a log."""
     monkeypatch.setenv(VARIABLE, postgres_url)
@@ -63,8 +59,7 @@ def served(
         make_radiograph(number).save_as(source / f"{number}.dcm", enforce_file_format=True)
     make_radiograph(9, Modality="CT").save_as(source / "9.dcm", enforce_file_format=True)
     ingest(source, site="a", workspace=workspace, key=b"k" * 32, workers=0, today=date(2024, 1, 1))
-    save_bottleneck(make_pipeline(encoder.width, encoder=encoder), workspace.models / "random", card="# Random\n")
-    shutil.copytree(resnet_folder, workspace.models / "random" / "encoder")
+    save_model(workspace)
     study = Archive(workspace).studies()[0].uid
     told = StudyExplainer(workspace, "random").explain(study)
     save_review(workspace, review_of(told, told, Draft(comment="as shown"), "Dr A"))
@@ -121,22 +116,14 @@ def test_after_backup_wipe_and_restore_files_and_another_server_give_the_same_an
 
 
 def test_people_sign_while_the_server_is_copied(served: Workspace, tmp_path: Path) -> None:
-    done, count = threading.Event(), len(read_reviews(served))
+    count = len(read_reviews(served))
 
-    def signs() -> None:
-        for number in range(10_000):
-            if done.is_set():
-                return
-            save_review(served, replace(REVIEW, study=f"2.25.{number + 10}"))
-            audit.record(served, actor="A", action="study.sign", subject=f"2.25.{number + 10}")
+    def sign(number: int) -> None:
+        save_review(served, replace(REVIEW, study=f"2.25.{number + 10}"))
+        audit.record(served, actor="A", action="study.sign", subject=f"2.25.{number + 10}")
 
-    writer = threading.Thread(target=signs)
-    writer.start()
-    try:
+    with meanwhile(sign):
         made = [make_backup(served, tmp_path / "copies") for _ in range(3)]
-    finally:
-        done.set()
-        writer.join()
     for number, one in enumerate(made):
         restore_backup(one.folder, tmp_path / f"back{number}")
         back = Workspace.open(tmp_path / f"back{number}")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.platform.ports import free_port
 
 from osler.archive.served_traces import redact_served
 from osler.tracking import VARIABLE, open_tracker, run_artifacts, tracker_stamp, was_tracked
@@ -20,7 +21,7 @@ from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
-from .postgres import PostgresServer, free_port
+from .postgres import PostgresServer
 
 pytestmark = pytest.mark.system
 

@@ -15,7 +15,8 @@ from tests.platform.report.orthanc import LOGIN, running
 from osler import audit
 from osler.access.accounts import AccountFile
 from osler.doctor import Check, State, examine
-from osler.doctor.installation import check_people, check_watch, clock_between, examine_installation
+from osler.doctor.check import clock_between
+from osler.doctor.installation import check_people, check_watch, examine_installation
 from osler.watch.status import Beat, write_beat
 from osler.workspace import Workspace
 
@@ -29,12 +30,10 @@ login: {{login_file: {login}}}
 
 
 @pytest.fixture
-def hospital(ward: Workspace, tmp_path: Path) -> Workspace:
-    """Return a copy of a workspace with studies and a model."""
-    shutil.copytree(ward.root, tmp_path / "hospital")
-    opened = Workspace.open(tmp_path / "hospital")
-    audit.record(opened, actor="Dr A", action="study.view", subject="1.2.3")
-    return opened
+def hospital(ward: Workspace) -> Workspace:
+    """Return a workspace with studies, a model and an audit log."""
+    audit.record(ward, actor="Dr A", action="study.view", subject="1.2.3")
+    return ward
 
 
 def _found(workspace: Workspace) -> dict[str, Check]:
@@ -102,6 +101,17 @@ def test_a_model_that_somebody_changed_is_named(hospital: Workspace) -> None:
     path.write_bytes(content)
     broken = [one for one in examine_installation(hospital.root) if one.state is State.FAIL]
     assert [one.part for one in broken] == ["model random: models/random"]
+
+
+def test_concept_banks_are_told_once_whatever_the_number_of_models(hospital: Workspace) -> None:
+    shutil.copytree(hospital.models / "random", hospital.models / "second")
+    hospital.knowledge.mkdir(exist_ok=True)
+    bank = shutil.copy(hospital.models / "random" / "bank.json", hospital.knowledge / "chest.json")
+    found = _found(hospital)
+    assert [found[part].state for part in ("model random", "model second", "concept banks")] == [State.OK] * 3
+    bank.write_bytes(b"{")
+    broken = [one for one in examine_installation(hospital.root) if one.state is State.FAIL]
+    assert [one.part for one in broken] == ["concept banks: knowledge/chest.json"]
 
 
 def test_people_who_may_sign_in_are_counted(workspace: Workspace) -> None:

@@ -14,13 +14,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.platform.patches import shifted
 
 from osler import audit
-from osler.adapt.changes import ConceptDelta
-from osler.adapt.patch import SitePatch
 from osler.adapt.store import PatchStore
 from osler.bottleneck.artefact import load_bottleneck, read_record, save_bottleneck
-from osler.bottleneck.pipeline import Pipeline
 from osler.calibrate.record import SiteCalibration
 from osler.exchange.manifest import MANIFEST, Manifest
 from osler.exchange.package import unpacked
@@ -32,17 +30,11 @@ from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 
+from .spoiling import flip, flipped
+
 BYTES = st.integers(1, 255)
 PLACES = st.floats(0, 1, exclude_max=True)
 FAST = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def flip(path: Path, where: float, by: int) -> bytes:
-    """Change one byte of a file, at a fraction of its length, and return what it was."""
-    content = path.read_bytes()
-    place = int(where * len(content))
-    path.write_bytes(content[:place] + bytes([content[place] ^ by]) + content[place + 1 :])
-    return content
 
 
 def refusal_of(path: Path, into: Path) -> OslerError:
@@ -95,11 +87,8 @@ def test_a_changed_byte_in_a_package_is_refused_by_name(package: Path, tmp_path:
     @FAST
     @given(PLACES, BYTES)
     def everywhere(where: float, by: int) -> None:
-        before = flip(package / name, where, by)
-        try:
+        with flipped(package / name, where, by):
             error = refusal_of(package, tmp_path)
-        finally:
-            (package / name).write_bytes(before)
         assert name in error.message
         expected = {Code.MODEL_HASH_MISMATCH} if name != MANIFEST else {Code.MODEL_HASH_MISMATCH, Code.MODEL_INVALID}
         assert error.code in expected
@@ -127,15 +116,13 @@ def test_a_changed_byte_in_a_zip_is_refused_or_changes_nothing(sent: Path, packa
     @settings(FAST, max_examples=50)
     @given(PLACES, BYTES)
     def everywhere(where: float, by: int) -> None:
-        before = flip(path, where, by)
         code = None
-        try:
-            with unpacked(path, tmp_path) as (folder, _):
-                assert {one: (folder / one).read_bytes() for one in whole} == whole
-        except OslerError as error:
-            code = error.code
-        finally:
-            path.write_bytes(before)
+        with flipped(path, where, by):
+            try:
+                with unpacked(path, tmp_path) as (folder, _):
+                    assert {one: (folder / one).read_bytes() for one in whole} == whole
+            except OslerError as error:
+                code = error.code
         assert code in {None, *REFUSALS}
 
     everywhere()
@@ -239,12 +226,8 @@ def test_a_changed_byte_in_a_model_that_is_in_use(workspace: Workspace, name: st
     @FAST
     @given(PLACES, BYTES)
     def everywhere(where: float, by: int) -> None:
-        before = flip(folder / name, where, by)
-        try:
-            with pytest.raises(OslerError) as caught:
-                load_bottleneck(folder)
-        finally:
-            (folder / name).write_bytes(before)
+        with flipped(folder / name, where, by), pytest.raises(OslerError) as caught:
+            load_bottleneck(folder)
         assert caught.value.code in (Code.MODEL_HASH_MISMATCH, Code.MODEL_INVALID)
         assert name in caught.value.message
 
@@ -269,44 +252,23 @@ def test_a_changed_byte_in_what_was_checked(workspace: Workspace) -> None:
     @FAST
     @given(PLACES, BYTES)
     def everywhere(where: float, by: int) -> None:
-        before = flip(folder / "validation.json", where, by)
-        try:
+        with flipped(folder / "validation.json", where, by):
             assert not intact(folder, digest)
-        finally:
-            (folder / "validation.json").write_bytes(before)
 
     everywhere()
 
 
-def make_patch(pipeline: Pipeline) -> SitePatch:
-    return SitePatch(
-        site="b",
-        model=pipeline.digest,
-        bank=pipeline.bank.digest,
-        adapter="tti_affine",
-        created="2026-01-31",
-        reason="One concept was shifted.",
-        deltas={"concept_1": ConceptDelta(neutral=0.5, shift=0.25)},
-        shots={"pneumonia": 4},
-        support="0" * 64,
-    )
-
-
 def test_a_changed_byte_in_a_patch(workspace: Workspace) -> None:
     folder = workspace.models / "chest"
-    patch = make_patch(load_bottleneck(folder)).with_status("active", "2026-02-01", "a note")
+    patch = shifted(load_bottleneck(folder)).with_status("active", "2026-02-01", "a note")
     path = PatchStore(workspace.patches).save(patch)
     assert {one.what: one.error for one in verify_model(workspace, "chest")}[f"patches/{path.name}"] is None
 
     @FAST
     @given(PLACES, BYTES)
     def everywhere(where: float, by: int) -> None:
-        before = flip(path, where, by)
-        try:
-            with pytest.raises(OslerError) as caught:
-                PatchStore(workspace.patches).all()
-        finally:
-            path.write_bytes(before)
+        with flipped(path, where, by), pytest.raises(OslerError) as caught:
+            PatchStore(workspace.patches).all()
         assert caught.value.code is Code.PATCH_INVALID
         assert path.name in caught.value.message
 
@@ -327,12 +289,8 @@ def test_a_changed_byte_in_a_calibration(workspace: Workspace) -> None:
     @FAST
     @given(PLACES, BYTES)
     def everywhere(where: float, by: int) -> None:
-        before = flip(path, where, by)
-        try:
-            with pytest.raises(OslerError) as caught:
-                SiteCalibration.load(path)
-        finally:
-            path.write_bytes(before)
+        with flipped(path, where, by), pytest.raises(OslerError) as caught:
+            SiteCalibration.load(path)
         assert caught.value.code is Code.CALIBRATION_INVALID
         assert path.name in caught.value.message
 
@@ -347,12 +305,9 @@ def test_a_changed_byte_in_the_audit_log_is_named_by_its_entry(workspace: Worksp
     @FAST
     @given(PLACES, BYTES)
     def everywhere(where: float, by: int) -> None:
-        before = flip(path, where, by)
-        number = before[: int(where * len(before))].count(b"\n") + 1
-        try:
+        with flipped(path, where, by) as before:
             found = audit.verify(workspace)
-        finally:
-            path.write_bytes(before)
+        number = before[: int(where * len(before))].count(b"\n") + 1
         assert found.fault is not None
         assert found.entry == number
 

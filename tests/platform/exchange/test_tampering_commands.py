@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.platform.patches import shifted
 
 from osler import audit
-from osler.adapt.changes import ConceptDelta
-from osler.adapt.patch import SitePatch
 from osler.adapt.store import PatchStore
 from osler.bottleneck.artefact import load_bottleneck, read_record
 from osler.calibrate.record import SiteCalibration
@@ -21,6 +20,8 @@ from osler.cli.main import main
 from osler.explain.measuring import share
 from osler.explain.validation import ConceptCheck, Validation
 from osler.workspace import Workspace
+
+from .spoiling import flipped
 
 # What is changed; the codes it may be refused with; and what the refusal of `osler model verify` names.
 TABLE = {
@@ -55,18 +56,7 @@ def installation(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Worksp
     pipeline, digest = load_bottleneck(folder), read_record(folder)["digest"]
     check = ConceptCheck(present_from=0.8, present=share(np.ones(20), "somewhere"))
     Validation(digest, "held-out images of a", {"concept_1": check}).save(folder)
-    patch = SitePatch(
-        site="b",
-        model=pipeline.digest,
-        bank=pipeline.bank.digest,
-        adapter="tti_affine",
-        created="2026-01-31",
-        reason="One concept was shifted.",
-        deltas={"concept_1": ConceptDelta(neutral=0.5, shift=0.25)},
-        shots={"pneumonia": 4},
-        support="0" * 64,
-    )
-    PatchStore(workspace.patches).save(patch)
+    PatchStore(workspace.patches).save(shifted(pipeline))
     one = SiteCalibration("b", digest, "0" * 64, None, "finding", 1.25, "2026-01-31", "2026-07-31")
     one.save(workspace.calibrations / f"{one.id}.json")
     workspace.knowledge.mkdir(exist_ok=True)
@@ -74,14 +64,6 @@ def installation(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Worksp
     for number in range(5):
         audit.record(workspace, actor="ann", action="study.view", subject=f"2.25.{number}")
     return workspace
-
-
-def _spoilt(path: Path, draw: random.Random) -> bytes:
-    """Change one byte of a file, and return what it was."""
-    content = path.read_bytes()
-    place = draw.randrange(len(content))
-    path.write_bytes(content[:place] + bytes([content[place] ^ draw.randint(1, 255)]) + content[place + 1 :])
-    return content
 
 
 def _answer(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -112,11 +94,8 @@ def test_the_check_of_a_model_refuses_by_name(
     codes, named = TABLE[pattern]
     draw = random.Random(f"tampering {pattern}")
     for _ in range(PLACES):
-        before = _spoilt(path, draw)
-        try:
+        with flipped(path, draw.random(), draw.randint(1, 255)):
             status, checks = _checks(capsys, installation)
-        finally:
-            path.write_bytes(before)
         refused = {what: error for what, error in checks.items() if error is not None}
         inside = next(one for one in checks if path.relative_to(installation.root).as_posix().startswith(one))
         assert status == 1
@@ -134,11 +113,8 @@ def test_so_does_the_command_of_its_own(
     words = (*COMMANDS[pattern], "--workspace", str(installation.root))
     draw = random.Random(f"command {pattern}")
     for _ in range(PLACES):
-        before = _spoilt(path, draw)
-        try:
+        with flipped(path, draw.random(), draw.randint(1, 255)):
             status, out, err = _answer(capsys, *words)
-        finally:
-            path.write_bytes(before)
         assert status == 1, out
         assert any(f"[{code}]" in out + err for code in codes), out + err
         assert (path.name if named == ".json" else named) in out + err

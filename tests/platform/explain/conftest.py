@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
-from osler.bottleneck.artefact import save_bottleneck
 from osler.bottleneck.calibration import Calibration
-from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler.bottleneck.pipeline import Pipeline
 from osler.ingest import ingest
 from osler.workspace import Workspace
@@ -51,9 +46,7 @@ def radiograph(number: int, view: str) -> Dataset:
 @pytest.fixture(scope="session")
 def hospital(
     tmp_path_factory: pytest.TempPathFactory,
-    make_pipeline: Callable[..., Pipeline],
-    encoder: OpenClipEncoder,
-    resnet_folder: Path,
+    save_model: Callable[..., Pipeline],
 ) -> Workspace:
     """Return a workspace with nine labelled frontal studies and a lateral one of site b, and a model `random`."""
     root = tmp_path_factory.mktemp("hospital")
@@ -76,8 +69,5 @@ def hospital(
         today=date(2024, 5, 1),
     )
     assert summary.accepted == 10
-    calibration = Calibration(2.0, "b", "2024-04-01", 50, {"pneumonia": 0.2})
-    pipeline = replace(make_pipeline(encoder.width, encoder=encoder), calibration=calibration)
-    save_bottleneck(pipeline, workspace.models / "random", card="# Random\n")
-    shutil.copytree(resnet_folder, workspace.models / "random" / "encoder")
+    save_model(workspace, calibration=Calibration(2.0, "b", "2024-04-01", 50, {"pneumonia": 0.2}))
     return workspace

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from sklearn.linear_model import Ridge
+from tests.platform.patches import by_hand
 
 from osler.adapt.changes import ConceptDelta
 from osler.adapt.patch import SitePatch
@@ -59,15 +60,7 @@ def patch_of(pipeline: Pipeline, site: str, *, empty: bool) -> SitePatch:
     """Return a patch that masks one concept and amplifies another, or one that changes nothing."""
     ids, neutral = pipeline.bank.ids, pipeline.neutral
     deltas = {ids[0]: ConceptDelta(float(neutral[0]), mask=True), ids[1]: ConceptDelta(float(neutral[1]), gain=1.7)}
-    return SitePatch(
-        site=site,
-        model=pipeline.digest,
-        bank=pipeline.bank.digest,
-        adapter="by hand",
-        created="2026-01-06",
-        reason="a reason",
-        deltas={} if empty else deltas,
-    )
+    return by_hand(pipeline, {} if empty else deltas, site=site)
 
 
 def archived(explainer: StudyExplainer) -> Iterator[tuple[StudyRecord, Features]]:

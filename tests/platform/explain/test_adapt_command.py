@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.platform.patches import by_hand, masked
 
 from osler.adapt.adapters import adapter_names
-from osler.adapt.changes import ConceptDelta, HeadChange, SiteCorrection
+from osler.adapt.changes import HeadChange, SiteCorrection
 from osler.adapt.patch import SitePatch
 from osler.adapt.proposal import site_moved
 from osler.adapt.support_store import SupportStore
@@ -58,16 +59,7 @@ class Desk:
     def patch(self, **changes: Any) -> SitePatch:
         """Keep a patch made by hand."""
         pipeline = self.explainer.pipeline
-        made = SitePatch(
-            "b",
-            pipeline.digest,
-            pipeline.bank.digest,
-            "by hand",
-            "2024-05-01",
-            "a reason",
-            deltas={"concept_1": ConceptDelta(float(pipeline.neutral[1]), mask=True, sentence="masked one")},
-        )
-        made = replace(made, **changes)
+        made = replace(by_hand(pipeline, masked(pipeline, "concept_1", "masked one")), **changes)
         self.explainer.patches.save(made)
         return made
 
@@ -75,8 +67,6 @@ class Desk:
 @pytest.fixture
 def desk(hospital: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Desk:
     shutil.copytree(hospital.root, tmp_path / "own")
-    for patch in (tmp_path / "own" / "patches").rglob("*.json"):
-        patch.unlink()
 
     def told(*words: str, expect: int = 0) -> dict[str, Any]:
         quiet = ("--no-tracking",) if words[0] == "adapt" and "--tracked" not in words else ()

@@ -17,8 +17,8 @@ from osler.workspace import Workspace
 
 @pytest.fixture
 def ward(hospital: Workspace, tmp_path: Path) -> Workspace:
-    """Return a copy of the hospital, to damage."""
-    shutil.copytree(hospital.root, tmp_path / "ward")
+    """Return a copy of the hospital, to damage; nothing of it was encoded yet."""
+    shutil.copytree(hospital.root, tmp_path / "ward", ignore=shutil.ignore_patterns("cache"))
     return Workspace.open(tmp_path / "ward")
 
 
@@ -57,7 +57,6 @@ def test_one_bad_study_does_not_stop_it(ward: Workspace, tmp_path: Path, capsys:
     frontal = [one for one in explainer.archive.studies("b") if explainer.archive.frontal(one)]
     frontal[0].instances[0].path.write_bytes(b"no longer an image")
     frontal[1].instances[0].path.unlink()
-    shutil.rmtree(ward.cache / "features", ignore_errors=True)
     code, found = answer(ward, tmp_path / "out", capsys)
     assert code == EXIT_REFUSED_SOME
     assert found["studies"] == {"written": 7, "kept": 0, "refused": 3}
@@ -74,6 +73,7 @@ def test_one_bad_study_does_not_stop_it(ward: Workspace, tmp_path: Path, capsys:
         ["explain", "--site", "b", "--out", "x"],
         ["explain", "--site", "b", "--out", "x", "--format", "json", "--set", "concept_0=1"],
         ["explain", "2.25.1", "--format", "sr"],
+        ["explain", "2.25.1", "--top", "0"],
         ["explain", "--site", "nowhere", "--out", "x", "--format", "json"],
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
+from tests.platform.patches import by_hand, masked
 
 from osler.adapt.changes import ConceptDelta
 from osler.adapt.patch import SitePatch
@@ -41,21 +42,9 @@ def told(pipeline: Pipeline, seed: int = 0, site: str | None = "b", **options: o
 
 
 def patch_of(pipeline: Pipeline, **changes: object) -> SitePatch:
-    neutral = dict(zip(pipeline.bank.ids, pipeline.neutral, strict=True))
-    patch = SitePatch(
-        site="b",
-        model=pipeline.digest,
-        bank=pipeline.bank.digest,
-        adapter="by hand",
-        created="2024-05-01",
-        reason="a reason",
-        value_range=(0.0, 1.0),
-        deltas={
-            "concept_1": ConceptDelta(float(neutral["concept_1"]), mask=True, sentence="masked"),
-            "concept_2": ConceptDelta(float(neutral["concept_2"]), gain=2.0, sentence="amplified"),
-        },
-    )
-    return replace(patch, **changes)
+    amplified = ConceptDelta(float(pipeline.neutral[2]), gain=2.0, sentence="amplified")
+    deltas = masked(pipeline, "concept_1") | {"concept_2": amplified}
+    return replace(by_hand(pipeline, deltas, value_range=(0.0, 1.0)), **changes)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.platform.patches import by_hand, masked
 
-from osler.adapt.changes import ConceptDelta
 from osler.adapt.patch import SitePatch
 from osler.adapt.support import draw_support, gather_support, read_support
 from osler.bottleneck.encoders.open_clip import OpenClipEncoder
@@ -28,6 +29,14 @@ CLASSES = ("heart_failure", "pneumonia", "normal")
 
 
 @pytest.fixture(scope="module")
+def hospital(hospital: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Return a copy of the hospital: the commands below change it."""
+    root = tmp_path_factory.mktemp("explained") / "workspace"
+    shutil.copytree(hospital.root, root)
+    return Workspace.open(root)
+
+
+@pytest.fixture(scope="module")
 def explainer(hospital: Workspace) -> StudyExplainer:
     return StudyExplainer(hospital, "random")
 
@@ -39,10 +48,7 @@ def uids(explainer: StudyExplainer) -> list[str]:
 
 def patch_of(explainer: StudyExplainer) -> SitePatch:
     pipeline = explainer.pipeline
-    delta = ConceptDelta(float(pipeline.neutral[1]), mask=True, sentence="masked *concept 1*: a reason")
-    return SitePatch(
-        "b", pipeline.digest, pipeline.bank.digest, "by hand", "2024-05-01", "a reason", deltas={"concept_1": delta}
-    )
+    return by_hand(pipeline, masked(pipeline, "concept_1", "masked *concept 1*: a reason"))
 
 
 def code_of(hospital: Workspace, *words: str, capsys: pytest.CaptureFixture[str]) -> str:
@@ -76,7 +82,7 @@ def test_maps_are_keyed_by_concept_and_shown_only_where_they_were_checked(
     path = Validation(digest, "held-out studies", checks).save(hospital.models / "random")
     explainer = StudyExplainer(hospital, "random")
     assert explainer.explain(uids[0]).concept("concept_0").location == "validated"
-    path.unlink()  # of a session-wide workspace; the explainer has read it
+    path.unlink()  # the explainer has read it, and other tests have a model that nobody checked
     assert explainer.concept_map(uids[0], "concept_1") is None
     first, second = (explainer.concept_map(uids[0], one) for one in ("concept_0", "concept_3"))
     assert first.shape == second.shape == (2, 2)
@@ -111,8 +117,8 @@ def test_the_commands_explain_patch_and_undo(
     applied = answer(hospital, "patch", "apply", patch.id[:6], "--date", "2024-05-02", capsys=capsys)
     assert applied["patch"]["status"] == "active"
     assert answer(hospital, *explain, capsys=capsys) == tried
-    masked = next(one for one in tried["concepts"] if one["id"] == "concept_1")
-    assert (masked["state"], masked["contribution"]) == ("ignored at this site", 0.0)
+    aside = next(one for one in tried["concepts"] if one["id"] == "concept_1")
+    assert (aside["state"], aside["contribution"]) == ("ignored at this site", 0.0)
     assert answer(hospital, *explain, "--no-patch", capsys=capsys) == plain
     assert main([*explain, "--workspace", str(hospital.root)]) == 0
     text = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Figures agree with scikit-learn's, readers who answer only where they disagree do not count, and what was checked is kept."""
+"""Figures agree with scikit-learn's, what nobody said is unknown, and what was checked is kept."""
 
 from __future__ import annotations
 
@@ -47,20 +47,15 @@ def test_shares_have_wilsons_interval():
     assert share(np.array([]), "here") is None
 
 
-def test_truth_is_the_readers_before_the_tables(make_bank: Callable[[int], ConceptBank]):
+def test_truth_is_what_tables_say_and_unknown_where_nobody_says(make_bank: Callable[[int], ConceptBank]):
     bank = make_bank(6)
     studies = [study(1, concept_concept_0="1", concept_1="0"), study(2)]
     truth = known_concepts(studies, bank)
     np.testing.assert_array_equal(truth[0, :3], [1, 0, np.nan])
     assert np.isnan(truth[1]).all()
-    few = {"2.25.1": {"concept_0": False, "concept_2": True}}
-    truth = known_concepts(studies, bank, few)
-    np.testing.assert_array_equal(truth[0, :3], [0, 0, np.nan])  # one answer where nothing else is known says little
-    whole = {"2.25.2": {f"concept_{c}": c < 2 for c in range(5)}}
-    np.testing.assert_array_equal(known_concepts(studies, bank, whole)[1], [1, 1, 0, 0, 0, np.nan])
 
 
-def test_grounding_is_measured_once_and_again_when_an_answer_changes(
+def test_grounding_is_measured_once_and_again_when_a_label_changes(
     make_bank: Callable[[int], ConceptBank], tmp_path: Path
 ):
     bank, draw = make_bank(2), np.random.default_rng(1)
@@ -76,8 +71,8 @@ def test_grounding_is_measured_once_and_again_when_an_answer_changes(
     assert measure_grounding(profiles, bank, "b", cache=tmp_path)["concept_0"].value == 0.123  # it is what was kept
     kept.write_text("{")
     assert measure_grounding(profiles, bank, "b", cache=tmp_path) == found
-    answers = {"2.25.0": {"concept_0": True}}
-    assert measure_grounding(profiles, bank, "b", answers, cache=tmp_path)["concept_0"].present == 21
+    corrected = replace(profiles, studies=(study(0, concept_concept_0="1"), *studies[1:]))
+    assert measure_grounding(corrected, bank, "b", cache=tmp_path)["concept_0"].present == 21
 
 
 def test_a_limit_is_reliable_or_there_is_none():

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.platform.patches import by_hand, masked
 
-from osler.adapt.changes import ConceptDelta
-from osler.adapt.patch import SitePatch
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features
 from osler.explain.context import Context
@@ -62,15 +61,7 @@ def told(pipeline: Pipeline, seed: int = 0, *, patched: bool = False, **options:
         concepts=Typical.fit("concepts", pipeline.source.values, pipeline.source.y),
         warnings=(ExplanationWarning("site-drifted", "The images have changed."),),
     )
-    patch = SitePatch(
-        site="b",
-        model=pipeline.digest,
-        bank=pipeline.bank.digest,
-        adapter="by hand",
-        created="2024-05-01",
-        reason="a reason",
-        deltas={"concept_1": ConceptDelta(float(pipeline.neutral[1]), mask=True, sentence="masked")},
-    )
+    patch = by_hand(pipeline, masked(pipeline, "concept_1"))
     return explain(
         pipeline, features, study="2.25.1", site="b", patch=patch if patched else None, context=context, **options
     )
@@ -92,7 +83,14 @@ def test_what_is_no_record_is_refused(pipeline: Pipeline, validator: jsonschema.
     record = told(pipeline).to_dict()
     for spoil in ({"stranger": 1}, {"schema": "osler-explanation/3"}, {"margin": "much"}):
         assert not validator.is_valid(json.loads(json.dumps(record | spoil)))
-    for text in ("{", "[]", "{}", json.dumps(record | {"margin": "much"}), json.dumps(record | {"schema": "other"})):
+    for text in (
+        "[" * 100_000,
+        "{",
+        "[]",
+        "{}",
+        json.dumps(record | {"margin": "much"}),
+        json.dumps(record | {"schema": "other"}),
+    ):
         with pytest.raises(OslerError, match="osler-explanation/4"):
             read_explanation(text)
 

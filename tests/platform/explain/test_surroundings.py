@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.platform.patches import by_hand, masked
 
-from osler.adapt.changes import ConceptDelta
-from osler.adapt.patch import SitePatch
 from osler.adapt.store import PatchStore
 from osler.archive import StudyRecord
 from osler.drift.store import Checked, DriftStore
@@ -90,11 +89,8 @@ def test_a_site_that_drifted_and_a_patch_that_expired_are_said(ward: Workspace):
     kept = kept_at(ward, "b", "random")
     concepts = [{"id": "concept_1", "name": "concept 1"}]
     kept.write_text(json.dumps({"model": pipeline.digest, "moved": ["concept_1"], "concepts": concepts}))
-    delta = ConceptDelta(float(pipeline.neutral[1]), mask=True, sentence="masked")
-    patch = SitePatch(
-        "b", pipeline.digest, pipeline.bank.digest, "by hand", "2024-05-01", "why", deltas={"concept_1": delta}
-    )
-    PatchStore(ward.patches).save(replace(patch, expires="2024-06-01", status="active"))
+    patch = by_hand(pipeline, masked(pipeline, "concept_1"), expires="2024-06-01", status="active")
+    PatchStore(ward.patches).save(patch)
     warned = {one.code: one.message for one in explainer.explain(uid).warnings}
     assert {SITE_DRIFTED, CONCEPTS_MOVED, PATCH_EXPIRED} <= set(warned)
     assert "Rows" in warned[SITE_DRIFTED]

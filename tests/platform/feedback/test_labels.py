@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,10 @@ CLASSES = ("heart_failure", "pneumonia", "normal")
 
 
 @pytest.fixture
-def own(ward: Workspace, tmp_path: Path) -> Workspace:
-    shutil.copytree(ward.root, tmp_path / "own")
-    return Workspace.open(tmp_path / "own")
-
-
-@pytest.fixture
-def told(own: Workspace, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+def told(ward: Workspace, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
     def run(*words: str, expect: int = 0) -> dict[str, Any]:
         capsys.readouterr()
-        code = main([*words, "--workspace", str(own.root), "--json"])
+        code = main([*words, "--workspace", str(ward.root), "--json"])
         answer = dict(json.loads(capsys.readouterr().out))
         assert code == expect, answer
         return answer
@@ -51,16 +44,16 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_tables_say_what_was_signed_and_name_nobody(
-    own: Workspace, told: Callable[..., Any], tmp_path: Path
+    ward: Workspace, told: Callable[..., Any], tmp_path: Path
 ) -> None:
-    first, second, third = Archive(own).studies("c")[:3]
-    save_review(own, review(first.uid, "normal"))
+    first, second, third = Archive(ward).studies("c")[:3]
+    save_review(ward, review(first.uid, "normal"))
     answers = {"haze": Answer.CONFIRM, "lines": Answer.ABSENT, "nodule": Answer.DOUBT}
     seen = {"haze": "present", "lines": "present", "nodule": "absent"}
-    save_review(own, review(first.uid, "heart_failure", "Dr B", answers=answers, seen=seen))
-    save_review(own, review(second.uid, "", answers={"haze": Answer.ABSENT}, patch="patch-1"))
-    save_review(own, review(third.uid, "normal", signed=False))
-    save_review(own, review("2.25.404", "normal"))
+    save_review(ward, review(first.uid, "heart_failure", "Dr B", answers=answers, seen=seen))
+    save_review(ward, review(second.uid, "", answers={"haze": Answer.ABSENT}, patch="patch-1"))
+    save_review(ward, review(third.uid, "normal", signed=False))
+    save_review(ward, review("2.25.404", "normal"))
     out = tmp_path / "labels.csv"
     answer = told("feedback", "export", "--out", str(out), "--author", "Ada")
     assert (answer["studies"], answer["concepts"], answer["own"], answer["left_out"]) == (2, 2, 2, 1)
@@ -69,7 +62,7 @@ def test_the_tables_say_what_was_signed_and_name_nobody(
     assert (table[first.uid]["label"], table[first.uid]["readers"]) == ("heart_failure", "2")
     assert (table[second.uid]["label"], table[second.uid]["patch"]) == ("pneumonia", "patch-1")
     assert table[first.uid]["patient_id"] == first.patient
-    assert all((own.root / row["image"]).is_file() for row in table.values())
+    assert all((ward.root / row["image"]).is_file() for row in table.values())
     concepts = {row["image"]: row for row in rows(tmp_path / "labels-concepts.csv")}
     assert concepts[table[first.uid]["image"]] == {"image": table[first.uid]["image"], "haze": "1", "lines": "0"}
     assert concepts[table[second.uid]["image"]]["haze"] == "0"
@@ -79,10 +72,10 @@ def test_the_tables_say_what_was_signed_and_name_nobody(
     text = "".join(path.read_text() for path in tmp_path.glob("labels*.csv"))
     assert "Jane" not in text
     assert "Grablowski" not in text
-    assert [one.actor for one in audit.entries(own) if one.action == "feedback.export"] == ["Ada"]
+    assert [one.actor for one in audit.entries(ward) if one.action == "feedback.export"] == ["Ada"]
 
 
-def test_where_nothing_is_signed_it_is_told(own: Workspace, told: Callable[..., Any], tmp_path: Path) -> None:
+def test_where_nothing_is_signed_it_is_told(ward: Workspace, told: Callable[..., Any], tmp_path: Path) -> None:
     refused = told("feedback", "export", "--out", str(tmp_path / "x.csv"), expect=1)
     assert refused["error"]["code"] == "nothing-eligible"
     assert not (tmp_path / "x.csv").exists()
@@ -91,11 +84,11 @@ def test_where_nothing_is_signed_it_is_told(own: Workspace, told: Callable[..., 
     assert told("feedback", "agreement", "--replicates", "0", expect=2)["error"]["code"] == "usage"
 
 
-def test_states_and_agreement_are_told(own: Workspace, told: Callable[..., Any]) -> None:
-    first, second = Archive(own).studies("c")[:2]
+def test_states_and_agreement_are_told(ward: Workspace, told: Callable[..., Any]) -> None:
+    first, second = Archive(ward).studies("c")[:2]
     for reader in ("A", "B"):
-        save_review(own, review(first.uid, "normal", reader))
-        save_review(own, review(second.uid, "normal" if reader == "A" else "pneumonia", reader, signed=reader == "A"))
+        save_review(ward, review(first.uid, "normal", reader))
+        save_review(ward, review(second.uid, "normal" if reader == "A" else "pneumonia", reader, signed=reader == "A"))
     states = {row["study"]: row["state"] for row in told("feedback", "list")["studies"]}
     assert states == {first.uid: "amended", second.uid: "signed"}
     assert [row["study"] for row in told("feedback", "list", "--state", "amended")["studies"]] == [first.uid]
@@ -103,14 +96,14 @@ def test_states_and_agreement_are_told(own: Workspace, told: Callable[..., Any])
     assert (between["of"], between["studies"], between["same"]["value"]) == ("finding", 1, 1.0)
 
 
-def test_what_was_signed_can_be_the_support_of_an_adapter(own: Workspace, told: Callable[..., Any]) -> None:
-    archive = Archive(own)
+def test_what_was_signed_can_be_the_support_of_an_adapter(ward: Workspace, told: Callable[..., Any]) -> None:
+    archive = Archive(ward)
     studies = [study for study in archive.studies("c") if archive.image(study) is not None]
     words = ("adapt", "--site", "c", "--model", "random", "--shots", "2", "--labels-from", "feedback", "--no-tracking")
     assert told(*words, expect=1)["error"]["code"] == "nothing-eligible"
     signed = {study.uid: CLASSES[number % 3] for number, study in enumerate(studies[:12])}
     for uid, finding in signed.items():
-        save_review(own, review(uid, finding))
+        save_review(ward, review(uid, finding))
     answer = told(*words)
     used = {row["study"]: row["label"] for row in answer["support"]["rows"]}
     assert used

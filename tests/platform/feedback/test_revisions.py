@@ -20,6 +20,7 @@ from osler.feedback import (
     ReviewConflictError,
     ReviewState,
     confirm_review,
+    forget_drafts,
     keep_draft,
     read_drafts,
     read_reviews,
@@ -28,6 +29,7 @@ from osler.feedback import (
     store_of,
     withdraw_review,
 )
+from osler.feedback.drafts import FOLDER
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
@@ -222,3 +224,14 @@ def test_a_draft_outlives_its_session_and_remembers_what_it_began_from(workspace
     for path in (workspace.feedback / "drafts").glob("*.json"):
         path.write_text("{torn")
     assert read_drafts(workspace, "A") == {}
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{", b"7", b"\xff", b"[" * 100_000])
+def test_a_damaged_file_of_drafts_costs_its_person_alone(workspace: Workspace, content: bytes) -> None:
+    for person in ("A", "B"):
+        keep_draft(workspace, person, STUDY, Draft(comment="so far"))
+    (spoilt, _) = sorted((workspace.feedback / FOLDER).glob("*.json"))
+    spoilt.write_bytes(content)
+    assert sorted(len(read_drafts(workspace, person)) for person in ("A", "B")) == [0, 1]
+    assert forget_drafts(workspace, [STUDY]) == 1
+    assert [read_drafts(workspace, person) for person in ("A", "B")] == [{}, {}]

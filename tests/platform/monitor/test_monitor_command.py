@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.platform.patches import by_hand, masked
 
-from osler.adapt.changes import ConceptDelta
 from osler.adapt.patch import SitePatch, support_digest
 from osler.adapt.support_store import SupportStore
 from osler.archive.arrivals import arrival_order
@@ -25,8 +25,6 @@ SUGGEST = ("suggest", "--site", "c", "--model", "random")
 
 @pytest.fixture
 def explainer(ward: Workspace) -> StudyExplainer:
-    for path in ward.patches.rglob("*.json"):
-        path.unlink()
     return StudyExplainer(ward, "random")
 
 
@@ -42,17 +40,7 @@ def refusal(workspace: Workspace, *words: str, capsys: pytest.CaptureFixture[str
 
 def masking(explainer: StudyExplainer, uids: list[str]) -> SitePatch:
     pipeline = explainer.pipeline
-    delta = ConceptDelta(float(pipeline.neutral[1]), mask=True, sentence="masked *concept 1*: a reason")
-    patch = SitePatch(
-        "c",
-        pipeline.digest,
-        pipeline.bank.digest,
-        "by hand",
-        "2024-05-01",
-        "a reason",
-        deltas={"concept_1": delta},
-        support=support_digest(uids),
-    )
+    patch = by_hand(pipeline, masked(pipeline, "concept_1"), site="c", support=support_digest(uids))
     explainer.patches.save(patch)
     SupportStore(explainer.workspace.patches).keep(uids)
     return explainer.patches.activate(patch, "2024-05-02")
@@ -109,8 +97,8 @@ def test_under_a_patch_its_own_concepts_are_compared(
 ):
     patch = masking(explainer, [explainer.archive.studies("c")[0].uid])
     report = answer(ward, *MONITOR, "--patched", "--first", "16", capsys=capsys)
-    masked = next(one for one in report["concepts"] if one["id"] == "concept_1")
-    assert (report["patch"], masked["alarm"], masked["effect"]["value"]) == (patch.id, None, 0.0)
+    ignored = next(one for one in report["concepts"] if one["id"] == "concept_1")
+    assert (report["patch"], ignored["alarm"], ignored["effect"]["value"]) == (patch.id, None, 0.0)
     assert answer(ward, *MONITOR, "--first", "16", capsys=capsys)["patch"] is None
 
 

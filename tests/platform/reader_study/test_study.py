@@ -53,10 +53,10 @@ def protocol(**change: Any) -> Protocol:
 
 
 @pytest.fixture(scope="module")
-def begun(ward: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def begun(built_ward: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Return a workspace in which a study has started."""
     root = tmp_path_factory.mktemp("begun") / "own"
-    shutil.copytree(ward.root, root)
+    shutil.copytree(built_ward.root, root)
     workspace = Workspace.open(root)
     _fit(workspace)
     start(workspace, protocol(), DAY)

@@ -15,9 +15,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import VLPhotographicImageStorage
 
-from osler.bottleneck.artefact import save_bottleneck
 from osler.bottleneck.calibration import Calibration
-from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler.bottleneck.pipeline import Pipeline
 from osler.deid.crosswalk import Crosswalk, open_crosswalk
 from osler.deid.pseudonyms import Pseudonymizer
@@ -116,9 +114,7 @@ def _films(make_radiograph: Callable[..., Dataset]) -> list[Dataset]:
 def _built(
     tmp_path_factory: pytest.TempPathFactory,
     make_radiograph: Callable[..., Dataset],
-    make_pipeline: Callable[..., Pipeline],
-    encoder: OpenClipEncoder,
-    resnet_folder: Path,
+    save_model: Callable[..., Pipeline],
 ) -> Path:
     root = tmp_path_factory.mktemp("hospital")
     (root / "films").mkdir()
@@ -137,10 +133,7 @@ def _built(
         today=date(2024, 5, 1),
     )
     assert summary.accepted == 7
-    calibration = Calibration(2.0, "b", "2024-04-01", 50, {"pneumonia": 0.2})
-    pipeline = replace(make_pipeline(encoder.width, CONCEPTS, encoder=encoder), calibration=calibration)
-    save_bottleneck(pipeline, workspace.models / "random", card="# Random\n")
-    shutil.copytree(resnet_folder, workspace.models / "random" / "encoder")
+    save_model(workspace, CONCEPTS, calibration=Calibration(2.0, "b", "2024-04-01", 50, {"pneumonia": 0.2}))
     (workspace.root / "report.yaml").write_text("concepts: 5\n", encoding="utf-8")
     explainer = StudyExplainer(workspace, "random")
     for number in (PLAIN, PHOTO, SEVERAL, SCRIPTED):

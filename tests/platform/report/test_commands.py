@@ -49,6 +49,22 @@ def test_all_studies_of_a_site_are_those_with_an_image(
     assert uid(LATERAL) not in {row["study"] for row in made}
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "--site"),
+        (["1.2.3", "--site", "b"], "--site"),
+        (["--site", "b", "--limit", "0"], "--limit"),
+        (["1.2.3", "--limit", "1"], "--limit"),
+    ],
+)
+def test_which_studies_are_meant_must_be_clear(
+    hospital: Hospital, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], told: str
+) -> None:
+    error = _run(hospital, capsys, "make", *words, "--out", str(tmp_path / "o"), expect=2)["error"]
+    assert (error["code"], told in error["message"]) == ("usage", True)
+
+
 def test_what_cannot_be_reported_is_told(
     hospital: Hospital, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -77,6 +93,17 @@ def test_settings_that_nobody_understands_are_refused(
     told = _run(hospital, capsys, "make", uid(PLAIN), "--out", str(tmp_path), expect=2)["error"]
     assert told["code"] == "usage"
     assert "report.yaml" in told["message"]
+
+
+@pytest.mark.parametrize("kept", [b"", b"\xff\xfe", b"2.25.007\n", b"2.25." + b"1" * 70])
+def test_an_installation_that_lost_its_uid_does_not_take_another(
+    hospital: Hospital, capsys: pytest.CaptureFixture[str], tmp_path: Path, kept: bytes
+) -> None:
+    hospital.workspace.reports.mkdir(exist_ok=True)
+    (hospital.workspace.reports / "device").write_bytes(kept)
+    assert _code(hospital, capsys, "make", uid(PLAIN), "--out", str(tmp_path / "o")) == "workspace-invalid"
+    (hospital.workspace.root / "report.yaml").write_text("device_uid: 2.25.7", encoding="utf-8")
+    assert _run(hospital, capsys, "make", uid(PLAIN), "--out", str(tmp_path / "o"))["reports"]
 
 
 def test_a_full_disk_leaves_no_half_of_a_report(

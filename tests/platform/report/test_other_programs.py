@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from tests.platform.patches import by_hand
 
 from osler.adapt.changes import ConceptDelta
-from osler.adapt.patch import SitePatch
 from osler.report.codes import SCHEME, SCHEME_UID
 from osler.report.receivers import ReceiverOptions, open_receiver
 from osler.report.sending import SENT, THERE, send_reports
@@ -69,16 +69,8 @@ def _amended(hospital: Hospital) -> int:
 def _patched(hospital: Hospital) -> int:
     explainer = hospital.reporter.explainer
     masked = explainer.explain(uid(PLAIN)).shown[0]
-    pipeline = explainer.pipeline
-    patch = SitePatch(
-        site="b",
-        model=pipeline.digest,
-        bank=pipeline.bank.digest,
-        adapter="by hand",
-        created="2024-05-01",
-        reason="These detectors do not show it.",
-        deltas={masked: ConceptDelta(0.5, mask=True, sentence=f"{masked} is ignored at b.")},
-    )
+    delta = ConceptDelta(0.5, mask=True, sentence=f"{masked} is ignored at b.")
+    patch = by_hand(explainer.pipeline, {masked: delta}, reason="These detectors do not show it.")
     explainer.patches.save(patch)
     explainer.patches.activate(patch, "2024-05-01")
     return PLAIN

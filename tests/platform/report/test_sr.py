@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from random import Random
 
 import pytest
 from highdicom.sr import srread
@@ -15,7 +16,9 @@ from pydicom.uid import Comprehensive3DSRStorage
 
 from osler.explain.explanation import PatchEffect
 from osler.report.service import Report
-from osler.report.show import shown
+from osler.report.show import read_report, shown
+from osler_contracts.codes import Code
+from osler_contracts.errors import OslerError
 
 from .conftest import PHOTO, PLAIN, SEVERAL, Hospital, abstaining, uid
 
@@ -45,6 +48,21 @@ def test_the_report_says_what_the_explanation_says(hospital: Hospital) -> None:
     assert "not a medical device" in finding["Notice"]
     assert any(model in value for _, value in said.groups[0].items for model in [explanation.model])
     assert "not shown" in finding["Warning"]
+
+
+def test_a_damaged_report_is_refused_or_told_as_far_as_it_goes(hospital: Hospital, tmp_path: Path) -> None:
+    data, draw = hospital.reporter.make(uid(PLAIN)).data, Random(0)
+    path = tmp_path / "sr.dcm"
+    cut = [data[: draw.randrange(len(data))] for _ in range(60)]
+    flipped = [data[:place] + draw.randbytes(4) + data[place + 4 :] for place in draw.sample(range(132, len(data)), 60)]
+    codes_seen = set()
+    for content in [*cut, *flipped]:
+        path.write_bytes(content)
+        try:
+            read_report(path)
+        except OslerError as error:
+            codes_seen.add(error.code)
+    assert codes_seen >= {Code.WRONG_SOP_CLASS, Code.HEADER_INVALID}
 
 
 def test_each_group_names_the_image_that_the_model_saw(hospital: Hospital) -> None:
@@ -101,6 +119,15 @@ def test_a_signature_under_another_model_or_patch_does_not_hold(hospital: Hospit
     said = shown(_read(hospital.reporter.make(uid(PLAIN))))
     assert (said.status, said.verification) == ("PRELIMINARY", "UNVERIFIED")
     assert any("another model" in value for name, value in said.groups[0].items if name == "Warning")
+
+
+def test_what_was_set_under_a_model_with_other_concepts_does_not_keep_a_study_from_its_report(
+    hospital: Hospital,
+) -> None:
+    hospital.sign(PLAIN, model="f" * 64, corrections={"a_concept_of_old": True})
+    content = hospital.reporter.content(uid(PLAIN))
+    assert (content.signature, content.corrections) == (None, ())
+    assert any("another model" in one for one in content.warnings)
 
 
 def test_what_the_reader_set_and_doubted_is_told(hospital: Hospital) -> None:

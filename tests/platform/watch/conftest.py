@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from osler.bottleneck.artefact import save_bottleneck
-from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler.bottleneck.pipeline import Pipeline
 from osler.deid.key import load_key
 from osler.watch.sealing import Seal
@@ -60,14 +57,11 @@ class Clinic:
 
 
 @pytest.fixture
-def clinic(
-    tmp_path: Path, make_pipeline: Callable[..., Pipeline], encoder: OpenClipEncoder, resnet_folder: Path
-) -> Clinic:
+def clinic(tmp_path: Path, save_model: Callable[..., Pipeline]) -> Clinic:
     """Return an empty workspace with a model."""
     root = tmp_path / "clinic"
     workspace = Workspace.open(root / "workspace", create=True)
-    save_bottleneck(make_pipeline(encoder.width, encoder=encoder), workspace.models / "random", card="# Random\n")
-    shutil.copytree(resnet_folder, workspace.models / "random" / "encoder")
+    save_model(workspace)
     return Clinic(root, workspace)
 
 

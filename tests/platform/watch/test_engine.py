@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from osler.archive import Archive
 from osler.archive.deleted import note_deleted
 from osler.audit import entries
 from osler.database import transaction
+from osler.watch.engine import Engine
 from osler.watch.feeds.base import Batch, Change
 from osler.watch.models import WatchStudy
 from osler.watch.records import Stage
@@ -40,15 +42,28 @@ def _settings(**limits: float) -> WatchSettings:
     )
 
 
+def _world(*studies: str, **values: Any) -> World:
+    """Return a world in which one image of each study has arrived."""
+    world = World(**values)
+    for study in studies:
+        world.arrive(study, "1.1")
+    return world
+
+
+def _heard(world: World, workspace: Workspace, **limits: float) -> Engine:
+    """Return a watch that knows what has arrived, and has done nothing about it yet."""
+    engine = start(world, workspace, _settings(**limits))
+    engine.hear()
+    return engine
+
+
 def _workspace(folder: str) -> Workspace:
     return Workspace.open(Path(folder) / "workspace", create=True)
 
 
 @pytest.mark.parametrize("deaths", [{3, 17}, {8, 9, 31}, {12, 20, 28, 36}])
 def test_killed_at_some_moments_each_study_has_one_report(deaths: set[int], workspace: Workspace) -> None:
-    world = World(deaths=deaths)
-    for study in STUDIES[:2]:
-        world.arrive(study, "1.1")
+    world = _world(*STUDIES[:2], deaths=deaths)
     engine = run(world, workspace, _settings(attempts=20))
     assert {study: len(reports) for study, reports in world.reports.items()} == dict.fromkeys(STUDIES[:2], 1)
     assert engine.store.counts() == {"confirmed": 2}
@@ -59,9 +74,7 @@ def test_killed_at_some_moments_each_study_has_one_report(deaths: set[int], work
 @given(st.sets(st.integers(1, 90), max_size=12), st.sampled_from([1, 2, 16]))
 def test_killed_anywhere_each_study_has_one_report(deaths: set[int], batch: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        world, workspace = World(deaths=deaths), _workspace(folder)
-        for study in STUDIES:
-            world.arrive(study, "1.1")
+        world, workspace = _world(*STUDIES, deaths=deaths), _workspace(folder)
         world.refused.add(STUDIES[2])
         engine = run(world, workspace, _settings(batch=batch, attempts=20))
         assert {study: len(reports) for study, reports in world.reports.items()} == dict.fromkeys(STUDIES[:2], 1)
@@ -74,8 +87,7 @@ def test_killed_anywhere_each_study_has_one_report(deaths: set[int], batch: int)
 @given(st.sets(st.integers(1, 60), max_size=6), st.integers(1, 8))
 def test_a_late_image_is_reported_whenever_it_comes(deaths: set[int], turns: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        world, workspace = World(deaths=deaths), _workspace(folder)
-        world.arrive(STUDIES[0], "1.1")
+        world, workspace = _world(STUDIES[0], deaths=deaths), _workspace(folder)
         engine = None
         for _ in range(turns):
             world.clock += 10
@@ -92,8 +104,7 @@ def test_a_late_image_is_reported_whenever_it_comes(deaths: set[int], turns: int
 
 
 def test_a_report_that_comes_back_through_the_feed_is_no_news(workspace: Workspace) -> None:
-    world = World()
-    world.arrive(STUDIES[0], "1.1")
+    world = _world(STUDIES[0])
     engine = run(world, workspace, _settings())
     assert len(world.news) == 2  # the image, and our own report
     assert world.said == 1
@@ -103,17 +114,14 @@ def test_a_report_that_comes_back_through_the_feed_is_no_news(workspace: Workspa
 
 
 def test_a_pacs_that_is_down_costs_no_study_an_attempt(workspace: Workspace) -> None:
-    world = World(failing=[Code.SOURCE_UNREACHABLE] * 20)
-    world.arrive(STUDIES[0], "1.1")
+    world = _world(STUDIES[0], failing=[Code.SOURCE_UNREACHABLE] * 20)
     engine = run(world, workspace, _settings(attempts=1))
     assert engine.store.counts() == {"confirmed": 1}
 
 
 def test_a_study_that_always_fails_is_set_aside_with_its_reason_and_audited(workspace: Workspace) -> None:
-    world = World()
-    world.arrive(STUDIES[0], "1.1")
-    engine = start(world, workspace, _settings(attempts=3))
-    engine.hear()
+    world = _world(STUDIES[0])
+    engine = _heard(world, workspace, attempts=3)
     for attempt in range(1, 4):
         world.clock += 20
         world.failing = [Code.TRANSFER_FAILED]
@@ -163,10 +171,8 @@ def test_a_study_that_is_deleted_during_a_step_stays_deleted(workspace: Workspac
 
 
 def test_between_two_attempts_there_is_a_pause_that_grows(workspace: Workspace) -> None:
-    world = World()
-    world.arrive(STUDIES[0], "1.1")
-    engine = start(world, workspace, _settings(attempts=10))
-    engine.hear()
+    world = _world(STUDIES[0])
+    engine = _heard(world, workspace, attempts=10)
     waits = []
     for _ in range(4):
         world.clock = max(world.clock, engine.store.next_due() or 0.0) + 0.001
@@ -178,9 +184,7 @@ def test_between_two_attempts_there_is_a_pause_that_grows(workspace: Workspace) 
 
 
 def test_a_process_that_dies_of_one_study_sets_it_aside_and_goes_on(workspace: Workspace) -> None:
-    world = World()
-    for study in STUDIES:
-        world.arrive(study, "1.1")
+    world = _world(*STUDIES)
     deadly = Seal(KEY).name(STUDIES[1])
     freeze, died = world.freeze, 0
 
@@ -207,8 +211,7 @@ def test_a_process_that_dies_of_one_study_sets_it_aside_and_goes_on(workspace: W
 
 
 def test_a_report_that_another_version_froze_is_made_anew(workspace: Workspace) -> None:
-    world = World()
-    world.arrive(STUDIES[0], "1.1")
+    world = _world(STUDIES[0])
     store = WatchStore(workspace, Seal(KEY), clock=lambda: world.clock)
     store.take(world.name, Batch((Change(STUDIES[0]),), "1"), 9)
     (study,) = store.studies()
@@ -220,32 +223,24 @@ def test_a_report_that_another_version_froze_is_made_anew(workspace: Workspace) 
 
 
 def test_no_more_studies_are_open_than_there_is_room_for(workspace: Workspace) -> None:
-    world = World()
-    for number in range(7):
-        world.arrive(f"1.2.{number}", "1.1")
-    engine = start(world, workspace, _settings(open_studies=3))
-    engine.hear()
+    world = _world(*(f"1.2.{number}" for number in range(7)))
+    engine = _heard(world, workspace, open_studies=3)
     assert engine.store.open_count() == 3
     engine = run(world, workspace, _settings(open_studies=3))
     assert engine.store.counts() == {"confirmed": 7}
 
 
 def test_nothing_is_fetched_on_a_disk_that_is_nearly_full(workspace: Workspace) -> None:
-    world = World()
-    world.arrive(STUDIES[0], "1.1")
-    engine = start(world, workspace, _settings(least_free_gib=1e9))
-    engine.hear()
+    world = _world(STUDIES[0])
+    engine = _heard(world, workspace, least_free_gib=1e9)
     world.clock += 10
     assert engine.work() == 0
     assert engine.store.counts() == {"seen": 1}
 
 
 def test_a_stop_leaves_the_rest_for_the_next_start(workspace: Workspace) -> None:
-    world = World()
-    for study in STUDIES:
-        world.arrive(study, "1.1")
-    engine = start(world, workspace, _settings())
-    engine.hear()
+    world = _world(*STUDIES)
+    engine = _heard(world, workspace)
     world.clock += 10
     left = iter([False, False, True, True, True, True, True])
     engine.stopped = lambda: next(left, True)
@@ -282,8 +277,7 @@ def test_a_study_under_no_uid_is_set_aside_and_never_asked_for(workspace: Worksp
 
 
 def test_the_database_holds_no_uid_of_a_patient(workspace: Workspace) -> None:
-    world = World()
-    world.arrive("1.2.840.99999.12345", "1.1")
+    world = _world("1.2.840.99999.12345")
     run(world, workspace, _settings())
     stored = b"".join(path.read_bytes() for path in workspace.archive.glob("index.sqlite*"))
     assert b"watch_studies" in stored

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 
@@ -18,6 +20,7 @@ from pynetdicom import AE
 from osler.explain.service import StudyExplainer
 from osler.report.content import ConceptLine, FindingLine, ReportContent, Signature
 from osler.report.service import Reporter
+from osler.sources.inbox import NO_RESOURCES, SUCCESS
 from osler.sources.studies import Listed
 from osler.watch.backoff import pause
 from osler.watch.feeds.listener import ListenerFeed, ListenerOptions
@@ -43,22 +46,19 @@ concepts = st.builds(
 )
 several = st.lists(words, max_size=2).map(tuple)
 signatures = st.none() | st.builds(Signature, words, words, words, words, words)
+# Texts, but for what has another kind.
 contents = st.builds(
     ReportContent,
-    *[words] * 7,
-    patch=st.none() | words,
-    patch_effect=several,
-    finding=findings,
-    runner_up=findings,
-    concepts=st.lists(concepts, max_size=2).map(tuple),
-    unshown=st.integers(0, 99),
-    prediction_set=words,
-    abstention=words,
-    calibration=words,
-    residual=words,
-    corrections=several,
-    warnings=several,
-    signature=signatures,
+    **{one.name: words for one in fields(ReportContent) if one.default is MISSING}
+    | dict.fromkeys(("patch_effect", "corrections", "warnings"), several)
+    | {
+        "patch": st.none() | words,
+        "finding": findings,
+        "runner_up": findings,
+        "concepts": st.lists(concepts, max_size=2).map(tuple),
+        "unshown": st.integers(0, 99),
+        "signature": signatures,
+    },
 )
 
 
@@ -168,18 +168,36 @@ def test_no_sign_of_life_is_none(workspace: Workspace) -> None:
     assert read_beat(workspace) is None
 
 
-def test_what_is_sent_of_a_deleted_study_does_not_stay_in_the_spool(
-    workspace: Workspace, make_radiograph: Callable[..., Dataset]
-) -> None:
+@pytest.fixture
+def listener(workspace: Workspace) -> Iterator[ListenerFeed]:
     feed = ListenerFeed("127.0.0.1", 0, workspace, ListenerOptions("WATCH"))
+    yield feed
+    feed.close()
+
+
+def _sent(feed: ListenerFeed, *films: Dataset) -> list[int]:
+    """Send films over one association; return the status of each."""
     sender = AE("XRAY1")
     sender.add_requested_context(DigitalXRayImageStorageForPresentation)
-    try:
-        calling = sender.associate("127.0.0.1", feed.port, ae_title="WATCH")
-        assert [calling.send_c_store(make_radiograph(number)).Status for number in (1, 2)] == [0, 0]
-        calling.release()
-        feed.drop("1.2.3.1.1")
-        assert feed.instances("1.2.3.1.1") == []
-        assert [one.study for one in feed.changes("", 9).changes] == ["1.2.3.2.1"]
-    finally:
-        feed.close()
+    calling = sender.associate("127.0.0.1", feed.port, ae_title="WATCH")
+    statuses = [calling.send_c_store(film).Status for film in films]
+    calling.release()
+    return statuses
+
+
+def test_what_is_sent_of_a_deleted_study_does_not_stay_in_the_spool(
+    listener: ListenerFeed, make_radiograph: Callable[..., Dataset]
+) -> None:
+    assert _sent(listener, make_radiograph(1), make_radiograph(2)) == [0, 0]
+    listener.drop("1.2.3.1.1")
+    assert listener.instances("1.2.3.1.1") == []
+    assert [one.study for one in listener.changes("", 9).changes] == ["1.2.3.2.1"]
+
+
+def test_a_disk_that_takes_no_folder_has_the_sender_try_later(
+    listener: ListenerFeed, workspace: Workspace, make_radiograph: Callable[..., Dataset]
+) -> None:
+    spool = workspace.root / "spool" / "watch-listener"
+    (spool / f"study-{sha256(b'1.2.3.1.1').hexdigest()[:40]}").write_bytes(b"in the way")
+    assert _sent(listener, make_radiograph(1), make_radiograph(2)) == [NO_RESOURCES, SUCCESS]
+    assert list((spool / "receiving").iterdir()) == []

@@ -91,7 +91,7 @@ def test_what_makes_no_sense_is_refused_by_name(workspace: Workspace, changes: d
     assert "secret" not in message
 
 
-@pytest.mark.parametrize("text", ["{", "\0", "- a", "a: " + "x" * 70_000])
+@pytest.mark.parametrize("text", ["{", "\0", "- a", "a: " + "x" * 70_000, "a: 2024-99-99", "[" * 60_000])
 def test_what_is_no_settings_file_is_refused(workspace: Workspace, text: str) -> None:
     _refused(workspace, text)
 
