@@ -197,6 +197,7 @@ def photograph(
     study: str = "",
     sign: str = "",
     *,
+    person: str | None = None,
     theme: str = "light",
     size: tuple[int, int] = (WIDTH, HEIGHT),
 ) -> list[Path]:
@@ -209,6 +210,7 @@ def photograph(
         out: Folder of the pictures.
         study: Address of a study, such as `hospital-b-study-0007`; the first one where it is empty.
         sign: Identifier of the sign to choose and to answer; the strongest where it is empty.
+        person: Who is signed in; whoever runs this where it is None.
         theme: `light` or `dark`.
         size: Width and height of the window in pixels.
 
@@ -223,7 +225,7 @@ def photograph(
         taken.append(out / f"{name}.png")
         chrome.save_screenshot(str(taken[-1]))
 
-    with serving(workspace) as url, browser(*size) as chrome:
+    with serving(workspace, "--as", person or account()) as url, browser(*size) as chrome:
         media = [{"name": "prefers-color-scheme", "value": theme}]
         chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
         chrome.get(url.entry())
@@ -353,16 +355,25 @@ def main() -> None:
     parser.add_argument("--sign", default="", help="such as perihilar_haze")
     parser.add_argument("--theme", choices=("light", "dark"), default="light")
     parser.add_argument("--size", nargs=2, type=int, default=(WIDTH, HEIGHT), metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument(
+        "--as", dest="person", default=account(), metavar="NAME", help="who is signed in (default: you)"
+    )
     parser.add_argument("--adapt", metavar="SITE", help="adapt the model to it instead, and picture that")
     arguments = parser.parse_args()
     if arguments.adapt:
-        for path in photograph_adapting(arguments.workspace, arguments.out, arguments.adapt, account()):
+        for path in photograph_adapting(arguments.workspace, arguments.out, arguments.adapt, arguments.person):
             print(path)
         return
-    size = (arguments.size[0], arguments.size[1])
-    for path in photograph(
-        arguments.workspace, arguments.out, arguments.study, arguments.sign, theme=arguments.theme, size=size
-    ):
+    taken = photograph(
+        arguments.workspace,
+        arguments.out,
+        arguments.study,
+        arguments.sign,
+        person=arguments.person,
+        theme=arguments.theme,
+        size=(arguments.size[0], arguments.size[1]),
+    )
+    for path in taken:
         print(path)
 
 
