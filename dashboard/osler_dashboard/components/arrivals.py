@@ -49,7 +49,7 @@ def draw(site: str, state: DriftState) -> None:
 
 def _say(text: str) -> None:
     if text:
-        frame.html(f'<p class="o-quiet">{escape(text)}</p>')
+        frame.html(f'<p class="o-quiet">{frame.with_commands(text)}</p>')
 
 
 def _sizes(report: DriftReport) -> str:

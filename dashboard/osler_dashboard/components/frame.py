@@ -56,5 +56,9 @@ def phantom_chip(phantom: bool) -> str:
 
 def nothing(title: str, what_to_do: str) -> None:
     """Say in one friendly sentence that there is nothing to show, and what to do about it."""
-    told = COMMAND.sub(r"<code>\1</code>", escape(what_to_do))
-    html(f'<div class="o-empty"><h2>{escape(title)}</h2><p class="o-quiet">{told}</p></div>')
+    html(f'<div class="o-empty"><h2>{escape(title)}</h2><p class="o-quiet">{with_commands(what_to_do)}</p></div>')
+
+
+def with_commands(text: str) -> str:
+    """Return a text as markup, what stands in backticks as commands."""
+    return COMMAND.sub(r"<code>\1</code>", escape(text))

@@ -20,7 +20,7 @@ STATES = {
 }
 GUARDS = {
     "leave-one-shot-out": "it must help on studies it was not fitted on",
-    "leave-shots-out": "it must help on studies it was not fitted on",
+    "leave-shots-out": "weighing the signs anew must help on studies it was not fitted on",
     "unlike-source": "the site must look different at all, beyond chance",
     "nearer-source": "the site must look more like the source with it, whatever its mix of patients",
     "site-scale": "setting the site's scale to the source's must not harm the labelled studies",
@@ -57,7 +57,7 @@ def _images(patch: SitePatch) -> list[str]:
     rows = [
         f"<tr><td>{escape(sentence(correction_words(one.name, one.studies)))}.</td></tr>" for one in patch.corrections
     ]
-    return [_table("Images, before the model sees them", "".join(rows))] if rows else []
+    return [_table("Before the signs are read", "".join(rows))] if rows else []
 
 
 def _signs(patch: SitePatch) -> str:
