@@ -8,9 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
 
 
 @dataclass(frozen=True)
@@ -52,16 +56,30 @@ def two_nodes() -> Iterator[TwoNodes]:
     """Start a head and a second node, and end both."""
     environment = pytest.MonkeyPatch()
     environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    from ray.cluster_utils import Cluster
-
-    node = {"num_cpus": 1, "object_store_memory": 100 << 20}
-    cluster = Cluster(initialize_head=True, head_node_args={**node, **_ports(), "include_dashboard": False})
+    cluster = _started()
     try:
-        cluster.add_node(**node, **_ports())
         yield TwoNodes(cluster.address)
     finally:
         cluster.shutdown()
         environment.undo()
+
+
+def _started() -> Cluster:
+    """Start both nodes. Ray allows each 30 s, which no setting changes and a busy machine exceeds: tried three times."""
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 100 << 20}
+    for last in (False, False, True):
+        cluster = Cluster()
+        try:
+            cluster.add_node(**node, **_ports(), include_dashboard=False)  # the first is the head
+            cluster.add_node(**node, **_ports())
+            return cluster
+        except Exception:  # what Ray raises then is no kind of its own
+            cluster.shutdown()
+            if last:
+                raise
+    raise AssertionError
 
 
 def _ports() -> dict[str, int]:

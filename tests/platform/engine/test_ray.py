@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import socket
+import time
 from collections.abc import Callable
 from datetime import date
 from functools import partial
@@ -46,7 +47,7 @@ pytestmark = pytest.mark.system
 LOCAL = EngineChoice(workers=2)
 FILES = 60
 CRASH, ABORT, FINE = partial(ctypes.string_at, 0), partial(os.abort), partial(abs, -7)
-FILL = partial(operator.mul, b"x", 8 << 30)
+HANG, FILL = partial(time.sleep, 600), partial(operator.mul, b"x", 8 << 30)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -107,13 +108,12 @@ def test_an_archive_is_the_same_when_workers_are_killed(
     assert not list(tmp_path.rglob(".seen-*"))
 
 
-def test_what_crashes_or_takes_too_much_costs_itself_alone(two_nodes: TwoNodes) -> None:
-    tasks = [FINE, ABORT, FINE, FILL, *[FINE] * 30, CRASH]
-    wanted = [
-        {ABORT: Code.DECODE_CRASH, CRASH: Code.DECODE_CRASH, FILL: Code.OUT_OF_MEMORY}.get(one, 7) for one in tasks
-    ]
+def test_what_crashes_hangs_or_takes_too_much_costs_itself_alone(two_nodes: TwoNodes) -> None:
+    tasks = [FINE, ABORT, FINE, FILL, *[FINE] * 15, HANG, *[FINE] * 15, CRASH]
+    losses = {ABORT: Code.DECODE_CRASH, CRASH: Code.DECODE_CRASH, FILL: Code.OUT_OF_MEMORY, HANG: Code.DECODE_TIMEOUT}
+    wanted = [losses.get(one, 7) for one in tasks]
     for engine in (EngineChoice(workers=1), EngineChoice("ray", 2, two_nodes.address)):
-        with engine.open(Limits(memory_bytes=1 << 30)) as pool:
+        with engine.open(Limits(seconds=10.0, memory_bytes=1 << 30)) as pool:
             assert list(pool.map(operator.call, tasks, lambda _task, error: error.code)) == wanted
             with pytest.raises(ZeroDivisionError):
                 list(pool.map(operator.call, [partial(divmod, 1, 0)]))

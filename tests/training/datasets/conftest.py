@@ -189,6 +189,7 @@ def vindr_cxr(root: Path) -> None:
 
 
 def openi(root: Path) -> None:
+    # XXXX stands in the reports themselves: Open-i puts it where it took a word out to de-identify them.
     def report(uid: str, major: Sequence[str], images: Sequence[str]) -> str:
         terms = "".join(f"<major>{term}</major>" for term in major)
         panels = "".join(f'<parentImage id="{image}"><caption>Chest</caption></parentImage>' for image in images)
