@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.uid import generate_uid
 from scipy.special import softmax
+from tests.dashboard.conftest import radiograph
 
 from osler import audit
 from osler.access import Role
@@ -26,11 +28,14 @@ from osler.dicom.pixels import read_image
 from osler.explain.service import StudyExplainer
 from osler.feedback import Draft, Review, read_drafts, read_reviews, reviews_of, save_review
 from osler.feedback.making import review_of
+from osler.ingest import ingest
 from osler.report.service import Reporter
 from osler.workspace import Workspace
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
-from osler_dashboard import session
+from osler_dashboard import services, session
+from osler_dashboard.components.viewer import Wanted
+from osler_dashboard.words import slug
 
 READER = "Dr A"
 PROBE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -298,6 +303,33 @@ def test_the_stored_image_is_sent_whole(screen: Any, demo: Any) -> None:
     assert (head["rows"], head["columns"]) == (study.instances[0].rows, study.instances[0].columns)
     assert (head["factor"], len(values)) == (1, 2 * head["rows"] * head["columns"])
     assert head["presets"][0] == {"name": "As acquired", "center": 2200.0, "width": 3000.0}
+
+
+def test_an_earlier_study_lies_beside_with_its_frontal_image(
+    demo: Any, open_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Its lateral image comes first in the study, and is smaller."""
+    frontal, lateral = radiograph("hospital_a", 0), radiograph("hospital_a", 0)
+    lateral.SeriesInstanceUID, lateral.SOPInstanceUID, lateral.ViewPosition = generate_uid(), generate_uid(), "LL"
+    lateral.file_meta.MediaStorageSOPInstanceUID = lateral.SOPInstanceUID
+    lateral.Rows, lateral.PixelData = lateral.Rows * 3 // 4, lateral.PixelData[: len(lateral.PixelData) * 3 // 4]
+    frontal.SeriesNumber, frontal.SOPInstanceUID = 2, generate_uid()
+    frontal.file_meta.MediaStorageSOPInstanceUID = frontal.SOPInstanceUID
+    study = generate_uid()
+    (tmp_path / "earlier").mkdir()
+    for name, image in (("frontal", frontal), ("lateral", lateral)):
+        image.StudyInstanceUID, image.StudyDate = study, "20190301"
+        image.save_as(tmp_path / "earlier" / f"{name}.dcm", enforce_file_format=True)
+    told = ingest(tmp_path / "earlier", site="hospital_a", workspace=demo.workspace, key=b"k" * 32, workers=0)
+    assert told.accepted == 2
+    found = services.studies()
+    (before,) = (one for one in found.records.values() if len(one.instances) == 2)
+    (after,) = (one for one in found.of_patient(before) if one.uid != before.uid)
+    screen = open_page("study", study=slug(found.names[after.uid]))
+    screen.app.session_state["viewer-wanted"] = Wanted(found.names[before.uid])
+    screen.app.run()
+    ((head, _),) = screen.parcels()
+    assert (head["key"].split("|")[0], head["rows"]) == (found.names[before.uid], frontal.Rows)
 
 
 def test_a_report_is_shown_as_it_came(screen: Any) -> None:

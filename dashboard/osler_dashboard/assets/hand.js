@@ -12,11 +12,10 @@ class Hand {
       next: () => this.go(this.at + 1),
       move: () => this.choose("move"),
       level: () => this.choose("level"),
-      outlines: () => { this.outlined = !this.outlined; this.pressed("outlines", this.outlined); this.outline(); },
       link: () => { this.linked = !this.linked; this.pressed("link", this.linked); this.look(() => {}); },
     };
     const keys = { i: "invert", "+": "in", "=": "in", "-": "out", 0: "fit", 1: "full", f: "expand", pageup: "back" };
-    Object.assign(keys, { pagedown: "next", v: "move", w: "level", o: "outlines", l: "link" });
+    Object.assign(keys, { pagedown: "next", v: "move", w: "level", l: "link" });
     for (const [name, action] of Object.entries(actions))
       this.control(name).addEventListener("click", () => this.data && action());
     this.root.addEventListener("keydown", (event) => {

@@ -45,7 +45,6 @@ class Pane {
     this.canvas = stage.querySelector("canvas");
     this.view = { zoom: 1, x: 0.5, y: 0.5 };
     this.image = this.map = this.detail = null;
-    this.outlines = [];
     this.opacity = 0.4;
     new ResizeObserver(() => this.draw()).observe(stage);
   }
@@ -59,7 +58,6 @@ class Pane {
 
   clear(label, text) {
     this.image = this.map = this.detail = this.picture = null;
-    this.outlines = [];
     this.stage.dataset.ready = "";
     this.part("label").textContent = label;
     for (const name of ["scale", "window", "ruler"]) this.part(name).hidden = true;
@@ -129,7 +127,6 @@ class Pane {
       context.drawImage(this.detail.canvas, left + x * scale, top + y * scale, wide * scale, high * scale);
     }
     this.drawMap(context, left, top, scale);
-    this.drawOutlines(context, left, top, scale, ratio);
     this.tell(scale, ratio);
   }
 
@@ -140,19 +137,6 @@ class Pane {
     context.globalAlpha = this.opacity;
     context.drawImage(this.map.canvas, left + x * scale, top + y * scale, width * scale, height * scale);
     context.globalAlpha = 1;
-  }
-
-  drawOutlines(context, left, top, scale, ratio) {
-    context.lineWidth = 1.6 * ratio;
-    for (const { points, dashed } of this.outlines) {
-      context.beginPath();
-      points.forEach(([y, x], at) => context[at ? "lineTo" : "moveTo"](left + x * scale, top + y * scale));
-      context.closePath();
-      context.setLineDash(dashed ? [5 * ratio, 4 * ratio] : []);
-      context.strokeStyle = "#7FD1E8";
-      context.stroke();
-    }
-    context.setLineDash([]);
   }
 
   tell(scale, ratio) {

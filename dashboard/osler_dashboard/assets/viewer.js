@@ -22,7 +22,6 @@ class Viewer extends Hand {
     this.images = new Map(); // by key, the latest used last
     this.linked = true;
     this.tool = "move";
-    this.outlined = true;
     this.took = ({ detail }) => this.take(detail);
     this.signed = () => this.overlay();
     shelf.addEventListener("parcel", this.took);
@@ -93,7 +92,7 @@ class Viewer extends Hand {
 
   place(key) {
     if (key === this.key(this.at)) this.put(this.now, key, this.data.study);
-    else if (!this.prior.stage.hidden && key === `${this.compared}|0`) this.put(this.prior, key, this.compared);
+    else if (!this.prior.stage.hidden && key.startsWith(`${this.compared}|`)) this.put(this.prior, key, this.compared);
   }
 
   put(pane, key, label) {
@@ -102,7 +101,7 @@ class Viewer extends Hand {
     this.images.set(key, image); // used last
     if (image.refused) { pane.clear(label, image.refused); pane.stage.dataset.ready = label; }
     else if (pane.put(image, label) && pane === this.active) this.controls();
-    if (pane === this.now) { this.overlay(); this.outline(); this.root.dataset.ready = label; }
+    if (pane === this.now) { this.overlay(); this.root.dataset.ready = label; }
   }
 
   go(index) {
@@ -136,10 +135,10 @@ class Viewer extends Hand {
     this.prior.stage.hidden = false;
     this.control("link").hidden = false;
     this.stages.classList.add("two");
-    const key = `${study}|0`;
+    const key = [...this.images.keys()].find((one) => one.startsWith(`${study}|`));
     this.prior.clear(study, "Loading the earlier image");
-    if (this.images.has(key)) this.put(this.prior, key, study);
-    else this.ask({ study, images: [0] });
+    if (key) this.put(this.prior, key, study);
+    else this.ask({ study, images: [] }); // the one by which the model knows it
     this.stages.dataset.compared = study;
     requestAnimationFrame(() => this.panes.forEach((pane) => pane.draw()));
   }
@@ -168,13 +167,6 @@ class Viewer extends Hand {
     for (let cell = 0; cell < size; cell++) target.data.set([255, 190, 70, values[place * size + cell]], 4 * cell);
     canvas.getContext("2d").putImageData(target, 0, 0);
     this.now.map = { canvas, box };
-    this.now.draw();
-  }
-
-  outline() {
-    const lines = this.data.images[this.at]?.outlines ?? [];
-    this.control("outlines").hidden = !lines.length;
-    this.now.outlines = this.outlined ? lines : [];
     this.now.draw();
   }
 

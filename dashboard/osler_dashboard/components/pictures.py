@@ -61,11 +61,11 @@ def pictures(study: StudyRecord, name: str, found: Studies, mapped: tuple[str, .
     slides = [Slide(image_services.slide_name(one)) for one in image_services.instances(study)]
     start = image_services.known_by(study) or 0
     viewer(study=name, slides=slides, start=start, earlier=[one for _, one in earlier], on_wanted=_keep_wanted)
-    asked = st.session_state.pop("viewer-wanted", None) or Wanted(name, (start,))
+    asked = st.session_state.pop("viewer-wanted", None) or Wanted(name)
     known = {name: study, **{one.study: record for record, one in earlier}}
     with st.container(key="parcels"):
         if asked.study in known:
-            _send(known[asked.study], asked, start)
+            _send(known[asked.study], asked)
         if mapped and asked.region is None:
             _send_maps(study, name, start, mapped)
 
@@ -74,13 +74,13 @@ def _keep_wanted() -> None:
     st.session_state["viewer-wanted"] = wanted()
 
 
-def _send(study: StudyRecord, asked: Wanted, start: int) -> None:
+def _send(study: StudyRecord, asked: Wanted) -> None:
     if asked.region is not None and 0 <= asked.image < len(study.instances):
         shown = image_services.part(study, asked.image, asked.region)
         if shown is not None:
             send(9, f"{asked.study}|part", shown)
         return
-    places = [one for one in asked.images or (start,) if 0 <= one < len(study.instances)]
+    places = [one for one in asked.images or (image_services.known_by(study) or 0,) if 0 <= one < len(study.instances)]
     for slot, place in enumerate(places):
         key = image_key(asked.study, place)
         try:

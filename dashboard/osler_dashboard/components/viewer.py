@@ -35,19 +35,10 @@ class Preset:
 
 
 @dataclass(frozen=True)
-class Outline:
-    """A closed line over the image: points (row, column) in pixels of the whole image."""
-
-    points: tuple[tuple[float, float], ...]
-    dashed: bool = False
-
-
-@dataclass(frozen=True)
 class Slide:
     """One image of a study as the viewer lists it."""
 
     name: str
-    outlines: tuple[Outline, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +70,10 @@ class Maps:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the viewer asks for: images of a study by place, or a part of one in full (top, left, height, width)."""
+    """What the viewer asks for: images of a study by place, or a part of one in full (top, left, height, width).
+
+    No place stands for the image by which the model knows the study.
+    """
 
     study: str
     images: tuple[int, ...] = ()
