@@ -7,11 +7,14 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import BytesIO
+from typing import Any
 
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, RLELossless, generate_uid
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_primitives import C_FIND
 
 from osler.ingest.source import Source
 from osler.sources.pacs import PacsOptions, PacsSource
@@ -155,6 +158,31 @@ def test_a_pacs_that_tells_little(
     with source() as opened:
         assert opened.total == (len(films) if known else None)
     assert set(contents(take(source()))) == set(expected(films))
+
+
+@pytest.mark.parametrize("lost", [1, 100])
+def test_an_answer_that_the_library_drops_is_asked_for_again(
+    source: Make, take: Take, pacs: PacsServer, films: list[Dataset], monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    """As pynetdicom's own thread does now and then, which looks for requests where our answers wait (its issue 875)."""
+    pacs.faults.counts = False
+    handed, dropped = DIMSEServiceProvider.get_msg, []
+
+    def get_msg(self: DIMSEServiceProvider, block: bool = False) -> Any:
+        found = handed(self, block)
+        if isinstance(found[1], C_FIND) and found[1].Status == 0xFF00 and len(dropped) < lost:
+            dropped.append(found)
+            return handed(self, block)
+        return found
+
+    monkeypatch.setattr(DIMSEServiceProvider, "get_msg", get_msg)
+    if lost == 1:
+        assert set(contents(take(source()))) == set(expected(films))
+    else:
+        with pytest.raises(OslerError) as caught:
+            take(source())
+        assert caught.value.code is Code.SOURCE_FAILED
+    assert dropped
 
 
 def test_counts_are_compared(source: Make, take: Take, pacs: PacsServer, films: list[Dataset]) -> None:

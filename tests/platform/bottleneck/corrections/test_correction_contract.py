@@ -278,5 +278,6 @@ def test_statistics_of_another_model_are_refused(corrected: Pipeline, draw_image
 
 def test_a_correction_that_works_differently_has_another_digest(corrected: Pipeline, monkeypatch: pytest.MonkeyPatch):
     one = corrected.corrections[2]
+    before = one.digest
     monkeypatch.setattr(type(one.correction), "version", 2, raising=False)
-    assert FittedCorrection(one.name, one.reference, one.options).digest != one.digest
+    assert FittedCorrection(one.name, one.reference, one.options).digest != before
