@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -20,7 +19,6 @@ from osler.adapt.adapters.logistic_shots import regressed
 from osler.adapt.guards import WeightEdit, margins
 from osler.adapt.linear_model import LinearModel
 from osler.adapt.site_values import Labels, SourceUnits, site_values
-from osler.adapt.source_hold import turned
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array, Support
 
@@ -100,11 +98,14 @@ class Committee:
         share = len(y) / (len(y) + self.source_shots)
         return added(((0.0, loose),)), added(((share, loose),)), loose, free
 
-    def left_out(self) -> LeftOut:
-        """Return the members fitted without each shot and one of each other class."""
-        shots = self.shots
-        folds = tuple((left, self.edits(shots.values[kept], shots.y[kept])) for kept, left in shots.folds())
-        return LeftOut(self.model, shots, folds)
+    def left_out(self) -> Array:
+        """Return logits of each shot by members fitted without it and one of each other class (members, n, K)."""
+        values, y = self.shots.values, self.shots.y
+        found = np.empty((len(MEMBERS), len(y), len(self.model.classes)))
+        for kept, left in self.shots.folds():
+            for member, edit in enumerate(self.edits(values[kept], y[kept])):
+                found[member, left] = edit.logits(self.model.logits, values[left])
+        return found
 
     def near_source(self, values: Array, y: Labels) -> Head:
         """Return logistic regression with a penalty on the way from the source's calibrated head."""
@@ -132,38 +133,6 @@ class Committee:
             weights += (scale * head[0] - self.model.weights) / len(heads)
             bias += (scale * head[1] - self.model.bias) / len(heads)
         return WeightEdit(weights, bias)
-
-
-@dataclass(frozen=True, eq=False)
-class LeftOut:
-    """What members say of shots that they were not fitted to.
-
-    Attributes:
-        model: The model, unpatched.
-        shots: The labelled studies of the site.
-        folds: Places of the shots left out, and what each member adds to the head without them.
-    """
-
-    model: LinearModel
-    shots: Shots
-    folds: tuple[tuple[Labels, tuple[WeightEdit, ...]], ...]
-
-    @cached_property
-    def logits(self) -> Array:
-        """Logits of each shot by each member (members, n, K)."""
-        found = np.empty((len(MEMBERS), len(self.shots.y), len(self.model.classes)))
-        for left, edits in self.folds:
-            for member, edit in enumerate(edits):
-                found[member, left] = edit.logits(self.model.logits, self.shots.values[left])
-        return found
-
-    def mixed(self, weights: Array, turn: Array) -> Array:
-        """Return logits (n, K) of each shot by the mean of the members, its change turned by a matrix (C + 1, C + 1)."""
-        found = np.empty((len(self.shots.y), len(self.model.classes)))
-        for left, edits in self.folds:
-            edit = turned(added(list(zip(weights, edits, strict=True))), turn)
-            found[left] = edit.logits(self.model.logits, self.shots.values[left])
-        return found
 
 
 def added(parts: Sequence[tuple[float, WeightEdit]]) -> WeightEdit:
