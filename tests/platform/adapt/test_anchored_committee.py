@@ -169,19 +169,17 @@ def test_a_firm_belief_in_the_source_changes_nothing(world: World):
     assert patch.changes_nothing
 
 
-def test_where_the_source_is_worthless_its_knowledge_holds_nothing_back(world: World):
-    """The site's classes have exchanged their signs: the model is wrong nearly always, and the shots say so."""
+def test_where_the_source_is_worthless_it_can_be_let_go(world: World):
+    """The site's classes have exchanged their signs: the model is wrong nearly always, and no head is right at both."""
     rng = np.random.default_rng(10)
     pipeline = remembering(world, rng)
     (logits, y), (test, truth), pool = world.draw(rng, 4), world.draw(rng, 200), world.draw(rng, 60)[0]
-    patch = fit(pipeline, world, logits, (y + 1) % 3, pool)
-    before = world.accuracy(pipeline, test, (truth + 1) % 3, "b")
-    after = world.accuracy(patch.apply(pipeline), test, (truth + 1) % 3, "b")
-    assert before < 0.2
+    assert world.accuracy(pipeline, test, (truth + 1) % 3, "b") < 0.2
+    free = fit(pipeline, world, logits, (y + 1) % 3, pool, source_tolerance=1.0)
+    after = world.accuracy(free.apply(pipeline), test, (truth + 1) % 3, "b")
     assert after > 0.9
-    assert "does not hold here" in patch.guards[-1].sentence
-    assert patch.guards[-1].after < patch.guards[-1].before - 0.5  # and the reader is told what it would cost elsewhere
-    tied = fit(pipeline, world, logits, (y + 1) % 3, pool, release=np.inf)
+    assert free.guards[-1].after < free.guards[-1].before - 0.5  # and the reader is told what it would cost elsewhere
+    tied = fit(pipeline, world, logits, (y + 1) % 3, pool)
     assert world.accuracy(tied.apply(pipeline), test, (truth + 1) % 3, "b") < after - 0.3
 
 
@@ -192,7 +190,6 @@ def test_where_the_source_is_worthless_its_knowledge_holds_nothing_back(world: W
         {"source_shots": -1.0},
         {"belief": (0.0, 1.0, 1.0, 1.0)},
         {"caution": -0.1},
-        {"release": -1.0},
         {"min_shots": 0},
     ],
 )

@@ -11,8 +11,6 @@ Three steps, each of which may end in "no change":
 3. *Guards.* The change is made where the mean of u over shots left out rises by more than `caution` standard errors, or
    rises at all where the source's head is no better than chance. Of the heads that tell the source's studies apart as well as
    before, but for `source_tolerance`, the one that does most nearly the same at the site is taken (`osler.adapt.source_hold`).
-   Where the source's head is no better than chance and what that takes away is proven on shots left out by `release` standard
-   errors, it holds nothing back: what the source would lose is measured and said, and the patch acts at its own site only.
 
 Where fewer than two shots of a class are there, nothing can be left out, and the head stays as it is.
 """
@@ -54,8 +52,6 @@ class AnchoredCommittee:
         belief: What is believed of the members before a shot was seen, in the order of `osler.adapt.committee.MEMBERS`.
         caution: Standard errors by which labelled studies must speak for a new head, or against the site's scale.
         source_tolerance: How much the ungated, class-balanced source accuracy may fall, as a fraction; 1 holds nothing back.
-        release: Standard errors by which shots left out must prove what the source's tolerance takes away before it is lifted,
-            where the source's head is no better than chance on them.
         standardise: Whether features are standardised where the model remembers its source's moments.
         min_shots: Fewest shots a class.
     """
@@ -67,7 +63,6 @@ class AnchoredCommittee:
     belief: tuple[float, float, float, float] = (0.2, 0.5, 0.15, 0.15)
     caution: float = 1.0
     source_tolerance: float = 0.005
-    release: float = 4.0
     standardise: bool = True
     min_shots: int = 1
 
@@ -76,16 +71,12 @@ class AnchoredCommittee:
 
     def __post_init__(self) -> None:
         positive = (self.strength, self.prior_shots, self.prior_studies, self.source_shots, *self.belief)
-        if (
-            self.min_shots < 1
-            or min(self.caution, self.release) < 0
-            or not all(0 < number < np.inf for number in positive)
-        ):
+        if self.min_shots < 1 or self.caution < 0 or not all(0 < number < np.inf for number in positive):
             raise OslerError(
                 Code.USAGE,
-                f"{self.name} got strength, counts and beliefs {positive}, caution {self.caution:g}, release {self.release:g}, "
+                f"{self.name} got strength, counts and beliefs {positive}, caution {self.caution:g}, "
                 f"{self.min_shots} shots at least.",
-                "Give numbers above 0, a caution and a release of 0 or more, and at least 1 shot.",
+                "Give numbers above 0, a caution of 0 or more, and at least 1 shot.",
             )
 
     def fit(self, pipeline: Pipeline, support: Support, *, created: str) -> SitePatch:
@@ -148,15 +139,7 @@ class AnchoredCommittee:
         if not proof.passed:
             return nothing, (proof,)
         edit = added(list(zip(weights, committee.edits(shots.values, shots.y), strict=True)))
-        hold = SourceHold(model, shots.everything, self.source_tolerance, self.caution)
-        held, lost = hold.held(edit)
-        if chance and self._costs_much(np.tensordot(weights, left_out, axes=1), edit, held, shots):
-            measured = hold.measured(edit)
-            said = (
-                "The labelled studies say that what the model learned at its source does not hold here, so it holds nothing "
-                f"back. {measured.sentence}"
-            )
-            return edit, (proof, replace(measured, passed=True, sentence=said))
+        held, lost = SourceHold(model, shots.everything, self.source_tolerance, self.caution).held(edit)
         return held, (proof, lost)
 
     def _weights(self, left_out: Array, shots: Shots, chance: bool) -> Array:
@@ -181,12 +164,6 @@ class AnchoredCommittee:
             said += " It is no better than chance on these shots, so that a rise is enough."
         asked = 0.0 if chance else self.caution * error
         return GuardOutcome("leave-shots-out", bool(high - low > asked + SLACK), low, high, said)
-
-    def _costs_much(self, left_out: Array, edit: WeightEdit, held: WeightEdit, shots: Shots) -> bool:
-        """Whether shots left out (n, K) prove that the source takes away what would help here."""
-        taken = WeightEdit(held.weights - edit.weights, np.asarray(held.bias) - np.asarray(edit.bias))
-        lost = shots.bounded(left_out) - shots.bounded(left_out + shots.values @ taken.weights.T + taken.bias)
-        return class_balanced_mean(lost, shots.y) > self.release * _error(lost) + SLACK
 
 
 def committee_of(settings: AnchoredCommittee, pipeline: Pipeline, model: LinearModel, shots: Shots) -> Committee:
