@@ -6,7 +6,7 @@ from html import escape
 
 from osler.adapt.changes import ConceptDelta
 from osler.adapt.patch import SitePatch
-from osler.adapt.words import correction_words
+from osler.adapt.words import asked_by, correction_words
 from osler_dashboard import services
 from osler_dashboard.components import frame
 from osler_dashboard.words import day, sentence, signed, spoken
@@ -17,14 +17,6 @@ STATES = {
     "revoked": ("Switched off", "conflict"),
     "proposed": ("Proposed, not in force", ""),
     "expired": ("Expired", "conflict"),
-}
-GUARDS = {
-    "leave-one-shot-out": "it must help on studies it was not fitted on",
-    "leave-shots-out": "weighing the signs anew must help on studies it was not fitted on",
-    "unlike-source": "the site must look different at all, beyond chance",
-    "nearer-source": "the site must look more like the source with it, whatever its mix of patients",
-    "site-scale": "setting the site's scale to the source's must not harm the labelled studies",
-    "ungated-source": "it must not harm the source, even if it applied there",
 }
 
 
@@ -124,7 +116,7 @@ def guards(patch: SitePatch) -> None:
     """Draw what each guard measured."""
     for guard in patch.guards:
         mark, word, tone = ("✓", "Passed", "for") if guard.passed else ("✗", "Failed", "against")
-        title = f"{word}: {GUARDS.get(guard.name, spoken(guard.name).lower())}"
+        title = f"{word}: {asked_by(guard.name)}"
         frame.html(
             f'<div class="o-guard"><b class="o-{tone}">{mark}</b><div>{escape(title)}<br>'
             f'<span class="o-quiet">{escape(guard.sentence)}</span></div></div>'

@@ -1,8 +1,8 @@
 """The heads between which `anchored_committee` chooses, each of which keeps another share of what the source knows.
 
-`as it is` is the source's head; `tied` lies t of the way from it to the mean of two heads that start at the source's, with
-`t = n / (n + source_shots)`; `loose` is that mean itself; `free` is the mean of two heads of the shots alone. All are scaled
-to the source head's spread of logits over the site's studies, so that none is louder than another.
+The first is the source's head; the second lies t of the way from it to the mean of two heads that start at the source's, with
+`t = n / (n + source_shots)`; the third is that mean itself; the fourth is the mean of two heads of the shots alone. All are
+scaled to the source head's spread of logits over the site's studies, so that none is louder than another.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from osler.adapt.site_values import Labels, SourceUnits, site_values
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Array, Support
 
-MEMBERS = ("as it is", "tied", "loose", "free")
+MEMBERS = ("the source's", "held close to it", "started from it", "of these studies alone")
 OF_SOURCE = MEMBERS[:2]  # those that lean on the source's head as it stands
 _TINY = 1e-12
 

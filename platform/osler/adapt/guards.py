@@ -142,15 +142,15 @@ class LeaveOneShotOut:
         after = np.concatenate(
             [edit.logits(head, row[None]) for edit, row in zip(self.edits, self.values, strict=True)], axis=0
         )
-        how = "shots left out" + (", save the only one of a class" if any(self.single) else "")
-        how = "the shots themselves, too few to leave one out" if all(self.single) else how
+        how = "studies left out" + (", save the only one of a class" if any(self.single) else "")
+        how = "the labelled studies themselves, too few to leave one out" if all(self.single) else how
 
         def judge(blend: float) -> GuardOutcome:
             were, are = (
                 class_balanced_mean(margins(logits, self.y), self.y)
                 for logits in (before, before + blend * (after - before))
             )
-            sentence = f"Mean margin on {how}: {were:+.3f} before, {are:+.3f} after."
+            sentence = f"The right finding's lead in {how}: {were:+.3f} before, {are:+.3f} after."
             return GuardOutcome("leave-one-shot-out", are > were, were, are, sentence)
 
         return judge

@@ -11,6 +11,16 @@ KINDS = {
     "scorer": "signs that the model sees",
     "head": "how signs weigh in the finding",
 }
+GUARDS = {
+    "leave-one-shot-out": "it must help on studies it was not fitted on",
+    "leave-shots-out": "it must help on studies it was not fitted on",
+    "unlike-source": "the site must look different at all, beyond chance",
+    "nearer-source": "the site must look more like the source with it, whatever its mix of patients",
+    "site-scale": "setting the site's scale to the source's must not harm the labelled studies",
+    "ungated-source": "it must not harm the source, even if it applied there",
+    "pseudo-label-agreement": "the model must name the finding whose studies lie nearest, in most studies",
+    "held-out-agreement": "it must name that finding as often as before, in studies it was not fitted on",
+}
 STATUSES = {"proposed": "proposed, not in force", "active": "in force", "revoked": "revoked"}
 
 
@@ -49,7 +59,10 @@ def lines_of(patch: SitePatch, model: str | None = None, on: str | None = None) 
     if not patch.changes_nothing:
         lines.append(f"At {patch.site} alone it changes:")
         lines += [f"  {line}" for kind in patch.kinds for line in changes_of(patch, kind)]
-    lines += [f"  guard {one.name}: {'passed' if one.passed else 'failed'}. {one.sentence}" for one in patch.guards]
+    lines += [
+        f"  guard {one.name} {'passed' if one.passed else 'failed'}: {asked_by(one.name)}. {one.sentence}"
+        for one in patch.guards
+    ]
     if patch.expires and not patch.changes_nothing:
         lines.append(f"It held until {patch.expires}." if patch.expired(on) else f"It holds until {patch.expires}.")
     lines += [f"  {day} {status} {note}".rstrip() for day, status, note in patch.history]
@@ -70,6 +83,11 @@ def changes_of(patch: SitePatch, kind: str) -> list[str]:
     lines = [f"{kind}: {len(patch.deltas)} concepts{strength}"] if patch.deltas else []
     lines += [f"  {patch.deltas[one].sentence or f'{one}: {patch.deltas[one]}'}" for one in sorted(patch.deltas)]
     return lines + [f"{kind}: {sentence}" for sentence in (patch.projection.sentences if patch.projection else ())]
+
+
+def asked_by(guard: str) -> str:
+    """Say what a guard asks of a patch."""
+    return GUARDS.get(guard, _spoken(guard.replace("-", " ")))
 
 
 def correction_words(name: str, studies: int) -> str:

@@ -16,6 +16,7 @@ from osler.adapt.adapter import Adapter, fit_patch
 from osler.adapt.adapters import adapter_names, parse_adapter
 from osler.adapt.patch import SitePatch
 from osler.adapt.store import PatchStore
+from osler.adapt.words import GUARDS, lines_of
 from osler.bottleneck.correction import FittedCorrection
 from osler.bottleneck.pipeline import Pipeline
 from osler.bottleneck.records import Features, Output, Support
@@ -157,6 +158,14 @@ def test_the_patch_changes_its_site_or_says_why_not(known: World, patches: Calla
     images = [seen(pipeline, "b") for pipeline in (known.pipeline, patched)]
     assert not (np.array_equal(*outputs) and np.array_equal(*images))
     assert np.isfinite(outputs[1]).all()
+
+
+@every
+def test_what_its_guards_ask_stands_in_words_on_the_page_of_the_patch(patches: Callable[[str], SitePatch], name: str):
+    page = "\n".join(lines_of(patches(name), on=DATE))
+    for guard in patches(name).guards:
+        judged = "passed" if guard.passed else "failed"
+        assert f"guard {guard.name} {judged}: {GUARDS[guard.name]}. {guard.sentence}" in page
 
 
 def test_most_adapters_find_something_to_change_there(patches: Callable[[str], SitePatch]):

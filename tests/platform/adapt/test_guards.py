@@ -71,7 +71,7 @@ def test_each_shot_is_judged_by_an_edit_that_never_saw_it():
     whole = fit(values, y)
     outcome = LeaveOneShotOut.fit(values, y, fit, whole).guard(head)(1.0)
     assert (outcome.before, outcome.after, outcome.passed) == (0.0, 0.0, False)
-    assert outcome.sentence == "Mean margin on shots left out: +0.000 before, +0.000 after."
+    assert outcome.sentence == "The right finding's lead in studies left out: +0.000 before, +0.000 after."
     # The only shot of a class is judged by what saw it, and the outcome says so.
     alone = LeaveOneShotOut.fit(values[2:], y[2:], fit, whole).guard(head)(1.0)
     assert alone.after == pytest.approx((1 + 0) / 2)

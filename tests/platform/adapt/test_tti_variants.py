@@ -246,7 +246,7 @@ def test_the_margin_guard_stops_what_does_not_help_shots_left_out(world: World, 
         if patch.guards and patch.changes_nothing:
             assert not patch.guards[0].passed
             assert patch.guards[0].after <= patch.guards[0].before
-            assert "Mean margin on shots left out" in patch.reason
+            assert "The right finding's lead in studies left out" in patch.reason
             stopped += 1
     assert stopped
 

@@ -119,8 +119,8 @@ class AnchoredCommittee:
         gain = after.bounded(model.logits(after.values)) - before.bounded(model.logits(before.values))
         mean, error = class_balanced_mean(gain, before.y), _error(gain)
         sentence = (
-            f"Bounded margin of the labelled studies as the site's scale is set to the source's: {mean:+.3f}, "
-            f"standard error {error:.3f}."
+            f"The right finding's lead in the labelled studies, from -1 to 1, changes by {mean:+.2f} as the site's scale is "
+            f"set to the source's, standard error {error:.2f}."
         )
         passed = mean >= -self.caution * error
         return (made if passed else None), (GuardOutcome("site-scale", passed, 0.0, mean, sentence),)
@@ -155,13 +155,13 @@ class AnchoredCommittee:
         """Judge the mean of the members on shots left out."""
         were, are = shots.bounded(left_out[0]), shots.bounded(np.tensordot(weights, left_out, axes=1))
         low, high, error = class_balanced_mean(were, shots.y), class_balanced_mean(are, shots.y), _error(are - were)
-        counted = ", ".join(f"{name} {share:.0%}" for name, share in zip(MEMBERS, weights, strict=True))
+        counted = ", ".join(f"{share:.0%} {name}" for name, share in zip(MEMBERS, weights, strict=True))
         said = (
-            f"Bounded margin of shots left out: {low:+.3f} before, {high:+.3f} after, standard error of the difference "
-            f"{error:.3f}. What counts of the source's head: {counted}."
+            f"The right finding's lead in studies left out, from -1 to 1: {low:+.2f} before, {high:+.2f} after, standard error "
+            f"of the difference {error:.2f}. The new head is {counted}."
         )
         if chance:
-            said += " It is no better than chance on these shots, so that a rise is enough."
+            said += " The source's tells them apart no better than chance, so that a rise is enough."
         asked = 0.0 if chance else self.caution * error
         return GuardOutcome("leave-shots-out", bool(high - low > asked + SLACK), low, high, said)
 
