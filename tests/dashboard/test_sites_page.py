@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
 
+from osler.adapt.patch import GuardOutcome
 from osler.adapt.store import PatchStore
 
 
@@ -75,6 +77,19 @@ def test_markup_in_a_reason_is_inert(sites: Any) -> None:
     switch(sites, "<img src=x onerror=alert(1)>")
     assert "<img src=x" in sites.words
     assert not any("<img" in one.proto.body for one in sites.app.get("html"))
+
+
+def test_a_guard_that_failed_says_that_its_part_is_left_out(demo: Any, open_page: Callable[..., Any]) -> None:
+    store = PatchStore(demo.workspace.patches)
+    (patch,) = store.all()
+    (demo.workspace.patches / f"{patch.id}.json").unlink()
+    store.save(replace(patch, guards=(*patch.guards, GuardOutcome("site-scale", False, 0.0, -0.1, "Less."))))
+    words = open_page("sites").words
+    assert re.search(r"✓\s+Passed: it must help on studies", words)
+    assert re.search(r"✗\s+Failed, so that part is left out: setting the site's scale", words)
+    on = patch.history[-1][0]
+    assert f"{date.fromisoformat(on):%B %Y}" in words
+    assert on not in words
 
 
 def test_a_patch_that_changes_nothing_says_why_and_offers_no_switch(demo: Any, open_page: Callable[..., Any]) -> None:

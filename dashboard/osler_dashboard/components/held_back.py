@@ -12,7 +12,7 @@ from osler.ingest.release import MAX_REASON, Decision
 from osler_contracts.errors import OslerError
 from osler_dashboard import session, site_services
 from osler_dashboard.components import frame
-from osler_dashboard.words import day, reason, sentence
+from osler_dashboard.words import day, reason, sentence, spoken
 
 CHOSEN, TOLD = "held_back", "held_back_told"
 DONE = {
@@ -57,7 +57,7 @@ def _label(file: Reason) -> str:
 
 def _facts(file: Reason) -> str:
     rows = [("Why", file.detail or sentence(reason(file.code))), ("What mends it", file.mend)]
-    rows += [("Also", ", ".join(reason(code) for code in file.also)), ("Judged by", file.contract)]
+    rows += [("Also", ", ".join(reason(code) for code in file.also)), ("Judged as", spoken(file.contract))]
     often = "once" if file.times == 1 else f"{file.times} times, the last"
     rows += [("Received", f"{often} on {day(file.last_seen[:10])}" if file.last_seen else "")]
     cells = "".join(f"<i>{escape(name)}</i><span>{escape(value)}</span>" for name, value in rows if value)

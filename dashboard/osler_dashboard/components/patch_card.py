@@ -115,7 +115,8 @@ def _plain(text: str) -> str:
 def guards(patch: SitePatch) -> None:
     """Draw what each guard measured."""
     for guard in patch.guards:
-        mark, word, tone = ("✓", "Passed", "for") if guard.passed else ("✗", "Failed", "against")
+        failed = "Failed" if patch.changes_nothing else "Failed, so that part is left out"
+        mark, word, tone = ("✓", "Passed", "for") if guard.passed else ("✗", failed, "against")
         title = f"{word}: {asked_by(guard.name)}"
         frame.html(
             f'<div class="o-guard"><b class="o-{tone}">{mark}</b><div>{escape(title)}<br>'

@@ -12,7 +12,7 @@ from osler.banks import Step
 from osler_contracts.errors import OslerError
 from osler_dashboard import bank_services, session
 from osler_dashboard.components import cited, frame
-from osler_dashboard.words import sentence, spoken
+from osler_dashboard.words import day, sentence, spoken
 from osler_knowledge.bank import ConceptBank
 from osler_knowledge.concept import Concept
 from osler_knowledge.diff import differences, told
@@ -145,7 +145,7 @@ def versions(bank: ConceptBank, task: str) -> None:
 
 def _history(steps: Sequence[Change]) -> str:
     rows = "".join(
-        f'<tr><td class="o-nowrap">{escape(one.time[:10])}</td><td class="n">{one.version}</td><td>{escape(one.by)}</td>'
+        f'<tr><td class="o-nowrap">{day(one.time[:10])}</td><td class="n">{one.version}</td><td>{escape(one.by)}</td>'
         f'<td class="o-quiet">{escape(told(one))}</td></tr>'
         for one in steps
     )

@@ -18,7 +18,7 @@ from osler_contracts.errors import OslerError
 from osler_dashboard import adapt_services, services, session
 from osler_dashboard.components import adapting, arrivals, examined, frame, held_back, patch_card
 from osler_dashboard.settings import AGAINST, FOR
-from osler_dashboard.words import percent, points, reason, signed, site_name
+from osler_dashboard.words import day, percent, points, reason, signed, site_name
 
 
 def intake(site: str) -> None:
@@ -147,7 +147,7 @@ def history(patch: SitePatch) -> None:
     if not patch.history:
         return
     rows = "".join(
-        f'<tr><td>{escape(date)}</td><td>{patch_card.STATES[status][0]}</td><td class="o-quiet">{escape(note)}</td></tr>'
+        f'<tr><td class="o-nowrap">{day(date)}</td><td>{patch_card.STATES[status][0]}</td><td class="o-quiet">{escape(note)}</td></tr>'
         for date, status, note in reversed(patch.history)
     )
     frame.html(f'<table class="o-table"><tbody>{rows}</tbody></table>')

@@ -13,7 +13,7 @@ KINDS = {
 }
 GUARDS = {
     "leave-one-shot-out": "it must help on studies it was not fitted on",
-    "leave-shots-out": "it must help on studies it was not fitted on",
+    "leave-shots-out": "weighing the signs anew must help on studies it was not fitted on",
     "unlike-source": "the site must look different at all, beyond chance",
     "nearer-source": "the site must look more like the source with it, whatever its mix of patients",
     "site-scale": "setting the site's scale to the source's must not harm the labelled studies",

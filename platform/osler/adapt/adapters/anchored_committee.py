@@ -119,8 +119,8 @@ class AnchoredCommittee:
         gain = after.bounded(model.logits(after.values)) - before.bounded(model.logits(before.values))
         mean, error = class_balanced_mean(gain, before.y), _error(gain)
         sentence = (
-            f"The right finding's lead in the labelled studies, from -1 to 1, changes by {mean:+.2f} as the site's scale is "
-            f"set to the source's, standard error {error:.2f}."
+            f"The right finding's lead in the labelled studies, from -1 to 1, changes by {mean:+.3f} as the site's scale is "
+            f"set to the source's, standard error {error:.3f}."
         )
         passed = mean >= -self.caution * error
         return (made if passed else None), (GuardOutcome("site-scale", passed, 0.0, mean, sentence),)
@@ -157,8 +157,8 @@ class AnchoredCommittee:
         low, high, error = class_balanced_mean(were, shots.y), class_balanced_mean(are, shots.y), _error(are - were)
         counted = ", ".join(f"{share:.0%} {name}" for name, share in zip(MEMBERS, weights, strict=True))
         said = (
-            f"The right finding's lead in studies left out, from -1 to 1: {low:+.2f} before, {high:+.2f} after, standard error "
-            f"of the difference {error:.2f}. The new head is {counted}."
+            f"The right finding's lead in studies left out, from -1 to 1: {low:+.3f} before, {high:+.3f} after, standard error "
+            f"of the difference {error:.3f}. The new head would be {counted}."
         )
         if chance:
             said += " The source's tells them apart no better than chance, so that a rise is enough."

@@ -140,8 +140,8 @@ class MovedMask:
         mean, error = class_balanced_mean(gain, y), float(gain.std() / np.sqrt(len(gain)))
         low = class_balanced_mean(before, y)
         said = (
-            f"The right finding's lead in studies left out, from -1 to 1: {low:+.2f} before, {low + mean:+.2f} after, "
-            f"standard error of the difference {error:.2f}."
+            f"The right finding's lead in studies left out, from -1 to 1: {low:+.3f} before, {low + mean:+.3f} after, "
+            f"standard error of the difference {error:.3f}."
         )
         hold = SourceHold(model, values, 1.0, 0.0)
         return (
