@@ -15,6 +15,7 @@ from osler_contracts.errors import OslerError
 
 STORE_BYTES = 256 << 20  # tasks are names and answers are small: nothing of it should ever spill
 CONNECT_SECONDS = 20.0
+STARTS = 3  # Ray gives a node 30 s to come up, which no setting changes and a busy machine exceeds.
 # Head of a Ray cluster speaks gRPC: to the opening of HTTP/2 and an empty frame of settings it answers with its own.
 OPENING, SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)), 4
 MEND = "Start one with `ray start --head`, and give the address that it names: --address HOST:PORT."
@@ -37,27 +38,31 @@ def connected(address: str | None, workers: int | None) -> Iterator[Any]:
     ray = _module()
     if address is not None:
         _require_open(address)
-    own = {"num_cpus": workers, "object_store_memory": STORE_BYTES, "include_dashboard": False}
     already = ray.is_initialized()
     if not already:
-        try:
-            ray.init(
-                address=address or "local",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **({} if address else own),
-            )
-        except Exception as error:  # noqa: BLE001 - Ray raises the bare class where a node does not come up in time
-            ray.shutdown()
-            text = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise OslerError(
-                Code.SERVER_UNREACHABLE, f"No Ray cluster could be joined at {address or 'this machine'}: {text}", MEND
-            ) from None
+        _join(ray, address, workers)
     try:
         yield ray
     finally:
         if not already:
             ray.shutdown()
+
+
+def _join(ray: ModuleType, address: str | None, workers: int | None) -> None:
+    own = {"num_cpus": workers, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+    options = {"address": address} if address else {"address": "local", **own}
+    for left in reversed(range(1 if address else STARTS)):
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+            return
+        except Exception as error:  # noqa: BLE001 - Ray raises the bare class where a node does not come up in time
+            ray.shutdown()
+            if left:
+                continue
+            text = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise OslerError(
+                Code.SERVER_UNREACHABLE, f"No Ray cluster could be joined at {address or 'this machine'}: {text}", MEND
+            ) from None
 
 
 def _module() -> ModuleType:

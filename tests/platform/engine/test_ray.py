@@ -33,6 +33,7 @@ from osler.bottleneck.encoders.open_clip import OpenClipEncoder
 from osler.bottleneck.pipeline import Pipeline
 from osler.cli.main import main
 from osler.engine import UNLIMITED, EngineChoice, Limits
+from osler.engine.ray_cluster import connected
 from osler.explain.batch import explain_site
 from osler.explain.service import StudyExplainer
 from osler.ingest import ingest
@@ -173,6 +174,27 @@ def test_the_commands_of_the_document(
         ran.append(words[0])
     assert ran == ["ingest", "encoder", "explain"]
     assert len(list(Path("explained").glob("*.json"))) > 40
+
+
+def test_a_node_that_came_up_too_late_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    init, late = ray.init, [True, True]
+
+    def start(**options: Any) -> Any:
+        if late and late.pop():
+            raise RuntimeError("The node did not come up within 30 seconds.")
+        return init(**options)
+
+    monkeypatch.setattr(ray, "init", start)
+    with connected(None, 1):
+        assert ray.is_initialized()
+    assert not ray.is_initialized()
+    late.extend([True] * 3)
+    with pytest.raises(OslerError) as told, connected(None, 1):
+        pass
+    assert told.value.code == Code.SERVER_UNREACHABLE
+    assert "did not come up" in told.value.message
 
 
 def test_an_address_where_no_cluster_is(tmp_path: Path) -> None:
