@@ -147,6 +147,20 @@ def test_statistics_are_of_the_pool_alone(cells: Path, tmp_path: Path) -> None:
         assert not np.allclose(one.test.pooled, two.test.pooled)
 
 
+def test_no_image_is_encoded_under_a_preprocessing_that_no_model_is_run_under(cells: Path, tmp_path: Path) -> None:
+    bench, encoders = open_bench(
+        recipe_file(cells, {"options: {grounding": "preprocessing: [moments], options: {grounding"})
+    )
+    list(encode_targets(bench.lab, bench.halves, encoders, Store(tmp_path / "one"), tmp_path / "cache"))
+    plain, _ = open_bench(recipe_file(cells, {"options: {grounding": "preprocessing: [none], options: {grounding"}))
+    list(encode_targets(plain.lab, plain.halves, encoders, Store(tmp_path / "two"), tmp_path / "cache"))
+    one, two = (
+        {path.name.split("--")[3] for path in tmp_path.glob(f"{root}/**/*--away--*")} for root in ("one", "two")
+    )
+    assert one == {"none", "moments"}  # what was there before any preprocessing is compared with everywhere
+    assert two == {"none"}
+
+
 def test_bad_input_is_refused_with_the_line(cells: Path) -> None:
     wrong = {
         "  moments: [feature_moments]": ("  moments: [prior_shift]", Code.USAGE, "(preprocessing.moments)"),

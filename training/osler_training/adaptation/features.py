@@ -17,6 +17,7 @@ from osler.files import write_atomically
 from osler_contracts.codes import Code
 from osler_contracts.errors import OslerError
 from osler_training.adaptation.halves import Halves
+from osler_training.adaptation.plan import cells_of
 from osler_training.adaptation.recipe import AdaptRecipe
 from osler_training.datasets.images import Images
 from osler_training.experiments.resumable import read_json, write_json
@@ -26,6 +27,7 @@ from osler_training.shift.lab import Lab
 from osler_training.shift.lines import RecipeFile
 from osler_training.shift.parts import Parts
 from osler_training.shift.problems import Encoded
+from osler_training.shift.recipe import NONE
 
 SOURCE, REFERENCE, TEXT = "source", "reference", "text_space"
 
@@ -111,18 +113,19 @@ def encode_targets(
     store: Store,
     cache: Path,
 ) -> Iterator[str]:
-    """Write the features of both halves of every target; yields a line each that was made.
+    """Write the features of both halves of every target that a cell asks for; yields a line each that was made.
 
     What a correction needs of the source is measured on the images of its parts, what it needs of the target on the stream
     of its pool. A correction that does not suit an encoder leaves its reason and spares the others.
     """
     recipe = lab.recipe
     assert isinstance(recipe, AdaptRecipe)
+    asked = {(cell.fit.encoder, one) for cell in cells_of(recipe) for one in (NONE, cell.preprocessing)}
     for (source, seed), parts in lab.parts.items():
         targets = [one for one in recipe.targets_of(source) if (one, seed) in halves]
         own = lab.sites[source].images.rows(fit_batches(parts)[SOURCE][1])
         for name, encoder in encoders.items():
-            for preprocessing in recipe.preprocessing:
+            for preprocessing in (one for one in recipe.preprocessing if (name, one) in asked):
                 files = {
                     (target, stream): store.site(name, source, seed, target, preprocessing, stream)
                     for target in targets
