@@ -60,6 +60,7 @@ walk(document);
 return found;
 """
 
+_TEXT = "return document.body.innerText"
 _PRESS = """
 const found = [...document.querySelectorAll('button')].find((one) => one.innerText.trim() === arguments[0] && !one.disabled);
 if (found && arguments[1]) { found.scrollIntoView({block: 'center'}); found.click(); }
@@ -266,7 +267,11 @@ def _click(chrome: Chrome, selector: str, place: int = 0) -> None:
 
 def press(chrome: Chrome, label: str, seconds: float = 120) -> None:
     """Press the button of this name, once it is there; found and pressed at one moment, since the page may be drawn again."""
-    until(lambda: bool(chrome.execute_script(_PRESS, label, True)), seconds)
+    try:
+        until(lambda: bool(chrome.execute_script(_PRESS, label, True)), seconds)
+    except TimeoutError:
+        says = " ".join(str(chrome.execute_script(_TEXT)).split())
+        raise TimeoutError(f"No button {label!r} within {seconds:g} seconds. The page says: {says[:500]}") from None
 
 
 def write(chrome: Chrome, label: str, text: str) -> None:
@@ -292,7 +297,7 @@ def _offered(chrome: Chrome, label: str) -> bool:
 
 
 def _says(chrome: Chrome, words: str) -> bool:
-    return words in str(chrome.execute_script("return document.body.innerText"))
+    return words in str(chrome.execute_script(_TEXT))
 
 
 def adapt_to(chrome: Chrome, url: str, site: str, shot: Callable[[str], None] = lambda name: None) -> None:
