@@ -39,9 +39,8 @@ dashboard: install
 	$(BIN)/osler dashboard --workspace $(WORKSPACE)
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "$(QUICK)"
-	@echo "Left out (they need programs or time; .ci/run runs them all):"
-	@$(BIN)/python -m pytest --collect-only -q -m "not ($(QUICK))" --no-header | grep '::' || true
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "$(QUICK)" --name-left-out
+	@echo "What was left out needs programs or time; .ci/run runs it all."
 
 lint: install
 	$(BIN)/ruff check .

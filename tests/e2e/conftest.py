@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -59,6 +60,10 @@ def _blocker(folder: Path) -> Path:
     return folder
 
 
+def _finished(folder: Path) -> bool:
+    return (folder / "workspace" / "summary.json").is_file()
+
+
 @pytest.fixture(scope="session")
 def commands() -> Iterator[Commands]:
     """What runs the commands of this folder's tests."""
@@ -75,17 +80,22 @@ def osler(tmp_path: Path, commands: Commands) -> Osler:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory, commands: Commands) -> Path:
-    """A folder that holds `workspace`, a finished small demonstration; parallel test processes share it."""
+    """A folder that holds `workspace`, a finished small demonstration; parallel test processes share it.
+
+    Where OSLER_TEST_DEMO names a folder, as in CI, runs of the tests that follow each other have a copy each of the first one's.
+    """
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
-    folder = shared / "demo"
+    folder, kept = shared / "demo", Path(os.environ.get("OSLER_TEST_DEMO", shared / "demo"))
     with FileLock(f"{folder}.lock"):
-        if not (folder / "workspace" / "summary.json").is_file():
-            folder.mkdir(exist_ok=True)
+        if not _finished(kept):
+            kept.mkdir(exist_ok=True)
             start = time.monotonic()
-            run = Osler(folder, _blocker(shared / "demo-blocker"), commands)
+            run = Osler(kept, _blocker(shared / "demo-blocker"), commands)
             done = run("demo", "--recipe", str(RECIPE), "--workspace", "workspace")
-            (folder / "printed.txt").write_text(done.stdout, encoding="utf-8")
+            (kept / "printed.txt").write_text(done.stdout, encoding="utf-8")
             print(f"small demonstration: {time.monotonic() - start:.0f} s")
+        if not _finished(folder):
+            shutil.copytree(kept, folder)
     return folder
